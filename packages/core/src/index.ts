@@ -1,1 +1,3 @@
+export * from './dtype/index.ts';
+export * from './formats/index.ts';
 export * from './errors.ts';
