@@ -1,0 +1,23 @@
+/** Model configs: reading, writing, presets, and what follows from them. */
+export { supportedArchitectures, supportedModelTypes } from './architecture.ts';
+export type {
+  Fp8Quantization,
+  JsonObject,
+  JsonValue,
+  ModelConfig,
+  ModelFamily,
+  YarnScaling,
+} from './model-config.ts';
+export { type ParseConfigOptions, parseConfig } from './parse-config.ts';
+export {
+  isMoeLayer,
+  latentNormEps,
+  layerCount,
+  qkHeadDim,
+  type RopeParameters,
+  type RouterParameters,
+  ropeParameters,
+  routerParameters,
+  softmaxScale,
+  yarnMagnitude,
+} from './semantics.ts';
