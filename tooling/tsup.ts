@@ -1,6 +1,7 @@
 /** The one way in which every package of this repository is built: ESM, declarations, no bundled dependencies. */
 import { defineConfig, type Options } from 'tsup';
 
+/** Build settings of a package. A package with several entry points gives `entry`, one file for each key of `exports`. */
 export function library(options: Options = {}) {
   return defineConfig({
     entry: ['src/index.ts'],
@@ -9,7 +10,8 @@ export function library(options: Options = {}) {
     dts: true,
     clean: true,
     sourcemap: true,
-    treeshake: true,
+    // 'node:fs' must keep its prefix: bundlers for the browser tell Node's own modules from packages by it.
+    removeNodeProtocol: false,
     ...options,
   });
 }
