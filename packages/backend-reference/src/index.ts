@@ -1,1 +1,1 @@
-export {};
+export { ReferenceBackend, reference } from './reference-backend.ts';

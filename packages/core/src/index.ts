@@ -1,3 +1,5 @@
+export * from './backend/index.ts';
+export * from './config/index.ts';
 export * from './dtype/index.ts';
-export * from './formats/index.ts';
 export * from './errors.ts';
+export * from './formats/index.ts';

@@ -1,0 +1,19 @@
+export { Backend, type ExpertWeights } from './backend.ts';
+export type { Capabilities, MemoryUse } from './capabilities.ts';
+export { cacheRows } from './composites/attention.ts';
+export { type ExpertTokens, groupByExpert } from './composites/experts.ts';
+export { checkFp8Codes, decodeWeight } from './decode-weight.ts';
+export { castData, dtypeOfData } from './host-data.ts';
+export * from './operations.ts';
+export { range, scalar } from './scalar.ts';
+export * from './shapes.ts';
+export { type Shape, Storage, sizeOf, Tensor } from './tensor.ts';
+export {
+  type BlockScaledWeightSource,
+  DenseWeight,
+  type DenseWeightSource,
+  type GroupScaledWeightSource,
+  Weight,
+  type WeightFormat,
+  type WeightSource,
+} from './weight.ts';
