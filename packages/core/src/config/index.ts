@@ -1,5 +1,6 @@
 /** Model configs: reading, writing, presets, and what follows from them. */
 export { supportedArchitectures, supportedModelTypes } from './architecture.ts';
+export { configToJson } from './config-to-json.ts';
 export type {
   Fp8Quantization,
   JsonObject,
@@ -9,6 +10,7 @@ export type {
   YarnScaling,
 } from './model-config.ts';
 export { type ParseConfigOptions, parseConfig } from './parse-config.ts';
+export { isPresetName, type PresetName, preset, presetNames } from './presets.ts';
 export {
   isMoeLayer,
   latentNormEps,
