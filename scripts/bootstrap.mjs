@@ -21,7 +21,8 @@ const WINDOWS = process.platform === 'win32';
 await main(process.argv.slice(2));
 
 async function main(args) {
-  if (args.length === 0) fail('nothing to do: give the arguments of pnpm, as in "node scripts/bootstrap.mjs run check"');
+  if (args.length === 0)
+    fail('nothing to do: give the arguments of pnpm, as in "node scripts/bootstrap.mjs run check"');
   const { node, env } = toolchain();
   install(node, env);
   process.exitCode = await run('pnpm', args, env);
@@ -38,7 +39,8 @@ function toolchain() {
     const carrier = nodePackage(process.platform, process.arch, musl);
     const missing = `Node ${NODE_RANGE} is needed and this is ${node}`;
     const advice = 'install it from nodejs.org, then run this again';
-    if (!carrier) fail(`${missing}; npm has none for ${process.platform}-${process.arch}${musl ? ' with musl' : ''}: ${advice}`);
+    if (!carrier)
+      fail(`${missing}; npm has none for ${process.platform}-${process.arch}${musl ? ' with musl' : ''}: ${advice}`);
     const bin = join(bring(carrier, missing, advice), 'bin');
     folders.push(bin);
     const brought = ask(join(bin, WINDOWS ? 'node.exe' : 'node'), ['--version'], environment([]));
@@ -68,9 +70,19 @@ function bring({ name, version }, missing, advice) {
   const unfinished = `${folder}.${process.pid}.tmp`;
   mkdirSync(unfinished, { recursive: true });
   writeFileSync(join(unfinished, 'package.json'), '{ "private": true }\n');
-  const [npm, ...first] = process.env.npm_execpath?.endsWith('.js') ? [process.execPath, process.env.npm_execpath] : ['npm'];
+  const [npm, ...first] = process.env.npm_execpath?.endsWith('.js')
+    ? [process.execPath, process.env.npm_execpath]
+    : ['npm'];
   const flags = '--no-save --no-package-lock --no-audit --no-fund --ignore-scripts --include=optional --loglevel=error';
-  const args = [...first, 'install', '--global=false', ...flags.split(' '), '--prefix', unfinished, `${name}@${version}`];
+  const args = [
+    ...first,
+    'install',
+    '--global=false',
+    ...flags.split(' '),
+    '--prefix',
+    unfinished,
+    `${name}@${version}`,
+  ];
   const { status } = spawnSync(npm, args, { cwd: unfinished, stdio: ['ignore', 2, 2], shell: viaShell(npm) });
   // pnpm's install script puts its native binary in place. It is run by name, since npm 12 runs no install scripts.
   const script = join(unfinished, home, 'install.js');
@@ -97,7 +109,12 @@ function install(node, env) {
   const stamp = hash.digest('hex');
   if (existsSync(STAMP) && readFileSync(STAMP, 'utf8') === stamp) return;
 
-  const { status } = spawnSync('pnpm', ['install', '--frozen-lockfile'], { cwd: ROOT, env, stdio: ['ignore', 2, 2], shell: viaShell('pnpm') });
+  const { status } = spawnSync('pnpm', ['install', '--frozen-lockfile'], {
+    cwd: ROOT,
+    env,
+    stdio: ['ignore', 2, 2],
+    shell: viaShell('pnpm'),
+  });
   if (status !== 0) fail('the dependencies could not be installed (see above); nothing was run');
   writeFileSync(STAMP, stamp);
 }
@@ -127,8 +144,17 @@ function run(command, args, env) {
 /** The first line that a program prints, or undefined if it cannot be run or fails. */
 function ask(command, args, env) {
   // Where pnpm is Corepack's shim it would ask before a download, and there may be nobody to answer.
-  const options = { cwd: ROOT, env: { ...env, COREPACK_ENABLE_DOWNLOAD_PROMPT: '0' }, shell: viaShell(command), timeout: 60_000 };
-  const { status, stdout } = spawnSync(command, args, { ...options, encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] });
+  const options = {
+    cwd: ROOT,
+    env: { ...env, COREPACK_ENABLE_DOWNLOAD_PROMPT: '0' },
+    shell: viaShell(command),
+    timeout: 60_000,
+  };
+  const { status, stdout } = spawnSync(command, args, {
+    ...options,
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'ignore'],
+  });
   return status === 0 ? stdout.trim().split('\n')[0] : undefined;
 }
 

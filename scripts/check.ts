@@ -1,0 +1,59 @@
+/**
+ * Everything that must hold before a change is in: `pnpm check`, and behind it `npm test`. Each step runs even where an
+ * earlier one failed, so that one run tells all; the last line counts the tests of every package, for CI to read.
+ */
+import { rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { show } from './lib/run.ts';
+import { closingLine, sumReports } from './lib/test-results.ts';
+import { ROOT, workspacePackages } from './lib/workspace.ts';
+
+interface Step {
+  name: string;
+  command: string;
+  args: string[];
+}
+
+/** Two tasks at once: test runs use several threads of their own, and the smallest machine that this must suit has two cores. */
+const TURBO = [
+  'exec',
+  'turbo',
+  'run',
+  '--concurrency=2',
+  '--continue=dependencies-successful',
+  '--output-logs=new-only',
+];
+
+const STEPS: Step[] = [
+  { name: 'lint', command: 'pnpm', args: ['run', 'lint'] },
+  {
+    name: 'build, types and tests',
+    command: 'pnpm',
+    args: [...TURBO, 'build', 'typecheck', 'typecheck:scripts', 'test', 'test:scripts'],
+  },
+  { name: 'unused code and dependencies', command: 'pnpm', args: ['run', 'knip'] },
+  { name: 'packed packages', command: 'pnpm', args: ['run', 'release:dry'] },
+];
+
+const tested = workspacePackages().filter(({ manifest }) => manifest.scripts?.test !== undefined);
+const reports = [join(ROOT, 'scripts'), ...tested.map(({ folder }) => folder)].map((folder) =>
+  join(folder, '.cache', 'vitest.json'),
+);
+// A report of an earlier run must not stand in for a run that did not happen.
+for (const report of reports) rmSync(report, { force: true });
+
+const env = { ...process.env, DO_NOT_TRACK: '1', TURBO_TELEMETRY_DISABLED: '1' };
+const lines: string[] = [];
+let broken = 0;
+for (const { name, command, args } of STEPS) {
+  console.log(`\n── ${name} ──`);
+  const started = performance.now();
+  const { status } = await show(command, args, { cwd: ROOT, env });
+  if (status !== 0) broken++;
+  lines.push(`${status === 0 ? 'ok    ' : 'FAILED'}  ${name} (${Math.round((performance.now() - started) / 1000)} s)`);
+}
+
+console.log(`\n${lines.join('\n')}`);
+const counts = sumReports(reports, (line) => console.log(line));
+console.log(`\n${closingLine(counts)}`);
+process.exitCode = broken > 0 || counts.failed > 0 ? 1 : 0;
