@@ -1,3 +1,4 @@
+export * from './accounting/index.ts';
 export * from './backend/index.ts';
 export * from './config/index.ts';
 export * from './dtype/index.ts';
