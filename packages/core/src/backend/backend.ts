@@ -25,6 +25,7 @@ import type { Capabilities, MemoryUse } from './capabilities.ts';
 import { attention, latentAttention } from './composites/attention.ts';
 import { rmsNorm, rotary, softmax, swiglu } from './composites/elementary.ts';
 import { experts } from './composites/experts.ts';
+import { groupedLinear } from './composites/grouped-linear.ts';
 import { quantizeActivations } from './composites/quantize-activations.ts';
 import { route } from './composites/route.ts';
 import { decodeWeight } from './decode-weight.ts';
@@ -46,6 +47,12 @@ import { checkDtype, checkShape } from './shapes.ts';
 import { type Shape, type Storage, Tensor } from './tensor.ts';
 import { tensorsIn } from './tensors-in.ts';
 import { DenseWeight, type Weight, type WeightSource } from './weight.ts';
+
+/** How `loadWeight` may treat a weight. */
+export interface LoadWeightOptions {
+  /** Keep the precision of the source, whatever format the backend was told to quantise to. Default false. */
+  readonly precise?: boolean;
+}
 
 /** Expert matrices of one MoE layer, one of each per expert, in the order of the experts. */
 export interface ExpertWeights {
@@ -173,6 +180,17 @@ export abstract class Backend {
     });
   }
 
+  /**
+   * A linear map of its own for each group of the input, such as an attention head: y[t, g] = W_g x[t, g].
+   *
+   * @param x - F32 [T, groups, in].
+   * @param weight - [groups * out, in]: the matrices W_g, one below the other.
+   * @returns F32 [T, groups, out].
+   */
+  groupedLinear(x: Tensor, weight: Weight): Tensor {
+    return groupedLinear(this, x, weight);
+  }
+
   /** Rows of an embedding matrix: ids (I32 [T]) of weight [vocab_size, hidden_size] give F32 [T, hidden_size]. */
   embed(ids: Tensor, weight: Weight): Tensor {
     return this.scope(() => {
@@ -285,9 +303,11 @@ export abstract class Backend {
   /**
    * Reads a weight and holds it in the best form that this backend has for it. The default decodes to F32.
    *
+   * @param options - `precise` weights (routers) keep the precision of their source even where the backend was told to
+   *   quantise.
    * @throws MarianaError `TENSOR_INVALID` for FP8 NaN codes, `OUT_OF_MEMORY`, or what the source throws.
    */
-  async loadWeight(source: WeightSource): Promise<Weight> {
+  async loadWeight(source: WeightSource, _options?: LoadWeightOptions): Promise<Weight> {
     const values = await decodeWeight(source);
     return this.denseWeight(this.upload(values, source.shape));
   }
@@ -308,7 +328,7 @@ export abstract class Backend {
   }
 
   /** Bytes that `loadWeight` would take for such a weight, known before it is read. The default answers for F32. */
-  weightBytes(source: Pick<WeightSource, 'format' | 'shape'>): number {
+  weightBytes(source: Pick<WeightSource, 'format' | 'shape'>, _options?: LoadWeightOptions): number {
     return 4 * source.shape[0] * source.shape[1];
   }
 

@@ -1,4 +1,4 @@
-export { Backend, type ExpertWeights } from './backend.ts';
+export { Backend, type ExpertWeights, type LoadWeightOptions } from './backend.ts';
 export type { Capabilities, MemoryUse } from './capabilities.ts';
 export { cacheRows } from './composites/attention.ts';
 export { type ExpertTokens, groupByExpert } from './composites/experts.ts';

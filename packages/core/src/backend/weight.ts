@@ -4,6 +4,7 @@
  * it, packed as the source was if the backend can hold it so (`capabilities.weightFormats`), else converted once, at
  * load.
  */
+import { MarianaError } from '../errors.ts';
 import type { ByteSource } from '../formats/source.ts';
 import type { Backend } from './backend.ts';
 import type { Tensor } from './tensor.ts';
@@ -80,21 +81,38 @@ export abstract class Weight implements Disposable {
 
 /** A weight held as an ordinary tensor: what every backend can do, and what training updates. */
 export class DenseWeight extends Weight {
-  readonly tensor: Tensor;
+  #tensor: Tensor;
 
   /**
    * @param tensor - [out, in], dtype `f32`, `bf16` or `f16`; the weight takes it over and disposes it with itself.
    */
   constructor(tensor: Tensor, shape: readonly [number, number], format: 'f32' | 'bf16' | 'f16') {
     super(tensor.backend, shape, format);
-    this.tensor = tensor;
+    this.#tensor = tensor;
+  }
+
+  /** The values, [out, in]. */
+  get tensor(): Tensor {
+    return this.#tensor;
+  }
+
+  /** Puts other values of the same shape and dtype in place, as an optimizer does, and disposes the old ones. */
+  replace(tensor: Tensor): void {
+    if (tensor.dtype !== this.format || tensor.shape[0] !== this.shape[0] || tensor.shape[1] !== this.shape[1]) {
+      throw new MarianaError(
+        'SHAPE_MISMATCH',
+        `a ${this.format} weight [${this.shape.join(', ')}] cannot take the values of a ${tensor}`,
+      );
+    }
+    if (tensor !== this.#tensor) this.#tensor.dispose();
+    this.#tensor = this.backend.keep(tensor);
   }
 
   get byteLength(): number {
-    return this.tensor.storage.byteLength;
+    return this.#tensor.storage.byteLength;
   }
 
   dispose(): void {
-    this.tensor.dispose();
+    this.#tensor.dispose();
   }
 }

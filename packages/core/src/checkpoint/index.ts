@@ -1,0 +1,2 @@
+export type { TensorReader } from './tensor-reader.ts';
+export { readVector, type WeightSourceOptions, weightSource } from './weight-source.ts';
