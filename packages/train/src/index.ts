@@ -1,1 +1,1 @@
-export {};
+export * from './autodiff/index.ts';

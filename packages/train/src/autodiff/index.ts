@@ -1,0 +1,1 @@
+export { AutodiffBackend, autodiff, type BackwardOptions, type CustomOperation } from './autodiff-backend.ts';
