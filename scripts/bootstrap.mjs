@@ -96,10 +96,21 @@ function bring({ name, version }, missing, advice) {
   if (!whole) fail(`${missing}; npm could not bring ${name}@${version} (see above): ${advice}`);
 
   for (const other of readdirSync(TOOLCHAIN)) {
-    const outdated = other.startsWith(`${name}@`) && other !== `${name}@${version}` && !other.endsWith('.tmp');
+    const outdated = other.startsWith(`${name}@`) && other !== `${name}@${version}` && !isUnderWay(other);
     if (outdated) rmSync(join(TOOLCHAIN, other), { recursive: true, force: true });
   }
   return join(folder, home);
+}
+
+/** Whether a folder of .cache/toolchain is being filled by a run that still lives, and was not left by one that died. */
+function isUnderWay(name) {
+  const [, pid] = /\.(\d+)\.tmp$/.exec(name) ?? [];
+  if (pid === undefined) return false;
+  try {
+    return process.kill(Number(pid), 0);
+  } catch (error) {
+    return error.code === 'EPERM'; // it lives, and belongs to somebody else
+  }
 }
 
 /** Installs the dependencies exactly as locked, unless the last run did so for the same files and the same Node. */
