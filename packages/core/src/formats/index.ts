@@ -1,1 +1,13 @@
+export * from './files/checkpoint-files.ts';
+export { type ParseJsonOptions, parseJson } from './files/json.ts';
+export * from './files/memory-files.ts';
+export * from './files/url-files.ts';
+export * from './safetensors/index.ts';
+export * from './sink.ts';
 export * from './source.ts';
+export * from './sources/blob-source.ts';
+export type { HttpOptions } from './sources/http-request.ts';
+export { HttpSource } from './sources/http-source.ts';
+export * from './sources/memory-source.ts';
+export * from './sources/views.ts';
+export { type TensorInfo, TensorStore } from './tensor-store.ts';

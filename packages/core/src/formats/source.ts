@@ -68,3 +68,16 @@ export async function readBytes(
   await source.read(offset, bytes);
   return bytes;
 }
+
+/**
+ * Refuses to go on with a source that was closed.
+ *
+ * @throws MarianaError `FILE_UNREADABLE`.
+ */
+export function checkOpen(name: string, closed: boolean): void {
+  if (closed) {
+    throw new MarianaError('FILE_UNREADABLE', `${name}: it was closed before this read; close it when all is read`, {
+      details: { source: name },
+    });
+  }
+}

@@ -1,0 +1,9 @@
+export { writeFileAtomic } from './atomic-write.ts';
+export { DirectoryFiles } from './directory-files.ts';
+export { FileSource } from './file-source.ts';
+export {
+  type WriteCheckpointOptions,
+  type WrittenCheckpoint,
+  writeSafetensorsFile,
+  writeShardedCheckpoint,
+} from './write-checkpoint.ts';
