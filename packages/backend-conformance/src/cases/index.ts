@@ -1,7 +1,25 @@
 /** Every case of the suite, in the order in which a backend is best built. */
 import type { CaseDefinition } from '../conformance-case.ts';
 import { binaryCases } from './binary.ts';
+import { castCases } from './cast.ts';
+import { lifetimeCases } from './lifetimes.ts';
+import { matmulCases } from './matmul.ts';
+import { movementCases } from './movement.ts';
+import { reduceCases } from './reduce.ts';
+import { refusalCases } from './refusals.ts';
+import { rowCases } from './rows.ts';
 import { storageCases } from './storage.ts';
 import { unaryCases } from './unary.ts';
 
-export const allCases: readonly CaseDefinition[] = [...storageCases, ...unaryCases, ...binaryCases];
+export const allCases: readonly CaseDefinition[] = [
+  ...storageCases,
+  ...unaryCases,
+  ...binaryCases,
+  ...reduceCases,
+  ...matmulCases,
+  ...rowCases,
+  ...movementCases,
+  ...castCases,
+  ...lifetimeCases,
+  ...refusalCases,
+];
