@@ -1,7 +1,8 @@
 /**
  * The contract in plain TypeScript: the executable specification. Storage is a typed array, every primitive is a short
  * loop, sums are kept in double precision, and every composite is the contract's default. Nothing here is clever, so
- * that a disagreement with another backend is that backend's to explain.
+ * that a disagreement with another backend is that backend's to explain. Operands are looked at before the result is
+ * made, so that a refused operation leaves nothing behind.
  */
 import {
   allocateTensorData,
@@ -80,8 +81,9 @@ export class ReferenceBackend extends Backend {
 
   unary(op: UnaryOp, x: Tensor): Tensor {
     checkDtype(op, x, 'f32');
+    const from = this.data(x);
     const out = this.empty(x.shape, 'f32');
-    const [from, to, apply] = [this.data(x), this.data(out), UNARY[op]];
+    const [to, apply] = [this.data(out), UNARY[op]];
     for (let i = 0; i < to.length; i++) to[i] = apply(from[i]!);
     return out;
   }
@@ -91,8 +93,9 @@ export class ReferenceBackend extends Backend {
     checkDtype(op, b, a.dtype);
     const shape = broadcastShapes(op, a.shape, b.shape);
     const isComparison = (COMPARISON_OPS as readonly BinaryOp[]).includes(op);
+    const [left, right] = [this.data(a), this.data(b)];
     const out = this.empty(shape, isComparison ? 'i32' : a.dtype);
-    const [left, right, to, apply] = [this.data(a), this.data(b), this.data(out), BINARY[op]];
+    const [to, apply] = [this.data(out), BINARY[op]];
     const [ofLeft, ofRight] = [broadcastOffsets(a.shape, shape), broadcastOffsets(b.shape, shape)];
     for (let i = 0; i < to.length; i++) to[i] = apply(left[ofLeft[i]!]!, right[ofRight[i]!]!);
     return out;
@@ -102,8 +105,9 @@ export class ReferenceBackend extends Backend {
     checkDtype('where', condition, 'i32');
     checkDtype('where', b, a.dtype);
     const shape = broadcastShapes('where', condition.shape, a.shape, b.shape);
+    const [test, left, right] = [this.data(condition), this.data(a), this.data(b)];
     const out = this.empty(shape, a.dtype);
-    const [test, left, right, to] = [this.data(condition), this.data(a), this.data(b), this.data(out)];
+    const to = this.data(out);
     const [ofTest, ofLeft, ofRight] = [condition, a, b].map((x) => broadcastOffsets(x.shape, shape));
     for (let i = 0; i < to.length; i++) to[i] = test[ofTest![i]!] ? left[ofLeft![i]!]! : right[ofRight![i]!]!;
     return out;
@@ -112,8 +116,9 @@ export class ReferenceBackend extends Backend {
   reduce(op: ReduceOp, x: Tensor, axis: number, options?: ReduceOptions): Tensor {
     checkDtype(op, x, 'f32');
     const at = resolveAxis(op, axis, x.rank);
+    const from = this.floats(x);
     const out = this.empty(reduceShape(x.shape, at, options), 'f32');
-    reduce(op, this.floats(x), x.shape, at, this.floats(out));
+    reduce(op, from, x.shape, at, this.floats(out));
     return out;
   }
 
@@ -121,19 +126,21 @@ export class ReferenceBackend extends Backend {
     checkDtype('matmul', a, 'f32');
     checkDtype('matmul', b, 'f32');
     const sizes = matmulShape(a.shape, b.shape, options);
+    const [left, right] = [this.floats(a), this.floats(b)];
     const out = this.empty(sizes.shape, 'f32');
-    matmul(this.floats(a), a.shape, this.floats(b), b.shape, this.floats(out), sizes, options);
+    matmul(left, a.shape, right, b.shape, this.floats(out), sizes, options);
     return out;
   }
 
   gather(data: Tensor, indices: Tensor): Tensor {
     checkDtype('gather', indices, 'i32');
-    const rows = this.integers(indices);
-    const out = this.empty(gatherShape(data.shape, indices.shape), data.dtype);
+    const [from, rows] = [this.data(data), this.integers(indices)];
+    const shape = gatherShape(data.shape, indices.shape);
     checkIndices('gather', rows, data.shape[0]!);
+    const out = this.empty(shape, data.dtype);
     const width = sizeOf(data.shape.slice(1));
     copyRows(
-      this.data(data),
+      from,
       (i) => rows[i]!,
       this.data(out),
       (i) => i,
@@ -147,25 +154,28 @@ export class ReferenceBackend extends Backend {
     checkDtype('scatterAdd', indices, 'i32');
     checkDtype('scatterAdd', updates, 'f32');
     const shape = scatterAddShape(indices.shape, updates.shape, rows);
-    checkIndices('scatterAdd', this.integers(indices), rows);
+    const [places, from] = [this.integers(indices), this.floats(updates)];
+    checkIndices('scatterAdd', places, rows);
     const out = this.empty(shape, 'f32');
-    scatterAdd(this.integers(indices), this.floats(updates), sizeOf(shape.slice(1)), this.floats(out));
+    scatterAdd(places, from, sizeOf(shape.slice(1)), this.floats(out));
     return out;
   }
 
   topK(x: Tensor, k: number): { values: Tensor; indices: Tensor } {
     checkDtype('topK', x, 'f32');
     const shape = topKShape(x.shape, k);
+    const from = this.floats(x);
     const values = this.empty(shape, 'f32');
     const indices = this.empty(shape, 'i32');
-    topK(this.floats(x), x.shape.at(-1)!, k, this.floats(values), this.integers(indices));
+    topK(from, x.shape.at(-1)!, k, this.floats(values), this.integers(indices));
     return { values, indices };
   }
 
   slice(x: Tensor, axis: number, start: number, end: number): Tensor {
     const at = resolveAxis('slice', axis, x.rank);
+    const from = this.data(x);
     const out = this.empty(sliceShape(x.shape, at, start, end), x.dtype);
-    slice(this.data(x), x.shape, at, start, end, this.data(out));
+    slice(from, x.shape, at, start, end, this.data(out));
     return out;
   }
 
@@ -176,22 +186,24 @@ export class ReferenceBackend extends Backend {
       tensors.map((tensor) => tensor.shape),
       at,
     );
-    const out = this.empty(shape, tensors[0]!.dtype);
     const parts = tensors.map((tensor) => ({ data: this.data(tensor), shape: tensor.shape }));
+    const out = this.empty(shape, tensors[0]!.dtype);
     concat(parts, at, this.data(out));
     return out;
   }
 
   transpose(x: Tensor, permutation: readonly number[]): Tensor {
+    const from = this.data(x);
     const out = this.empty(transposeShape(x.shape, permutation), x.dtype);
-    transpose(this.data(x), x.shape, permutation, this.data(out));
+    transpose(from, x.shape, permutation, this.data(out));
     return out;
   }
 
   cast(x: Tensor, dtype: TensorDType): Tensor {
     if (x.dtype === dtype) return this.reshape(x, x.shape);
+    const converted = castData(this.data(x), x.dtype, dtype);
     const out = this.empty(x.shape, dtype);
-    this.data(out).set(castData(this.data(x), x.dtype, dtype));
+    this.data(out).set(converted);
     return out;
   }
 

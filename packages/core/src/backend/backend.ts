@@ -410,10 +410,11 @@ export abstract class Backend {
     return tensor;
   }
 
-  /** For implementations: refuses tensors of other backends. */
+  /** For implementations: refuses tensors of other backends, and disposed ones. */
   protected own(...tensors: readonly Tensor[]): void {
     for (const tensor of tensors) {
       if (tensor.backend !== this) throw this.foreign(`${tensor}`, tensor.backend);
+      tensor.storage; // throws TENSOR_DISPOSED
     }
   }
 
