@@ -75,9 +75,9 @@ export function validateCheckpoint(
   const omittedCopies: string[] = [];
   let fp8Weights = 0;
   for (const expected of expectedTensors(config)) {
-    if (missing.size >= MAX_MISSING) break;
+    // The multi-token-prediction layers come last.
+    if (missing.size >= MAX_MISSING || (expected.mtp && !mtp)) break;
     if (!found.has(expected.name)) {
-      if (expected.mtp && !mtp) continue;
       if (expected.sharedWith !== null) omittedCopies.push(expected.name);
       else missing.add(expected.name);
       continue;

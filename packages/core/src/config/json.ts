@@ -44,19 +44,23 @@ export function isJsonObject(value: JsonValue | undefined): value is JsonObject 
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-/** `rope_scaling.factor`, `eos_token_id[2]`; the empty path is `(whole file)`. */
+/** `rope_scaling.factor`, `eos_token_id[2]`, `["a key with spaces"]`; the empty path is `(whole file)`. */
 export function formatPath(path: readonly PropertyKey[]): string {
   let text = '';
   for (const part of path) {
     if (typeof part === 'number') text += `[${part}]`;
-    else text += text === '' ? String(part) : `.${String(part)}`;
+    else if (!/^\w+$/.test(String(part))) text += `[${clip(JSON.stringify(String(part)))}]`;
+    else text += text === '' ? clip(String(part)) : `.${clip(String(part))}`;
   }
   return text === '' ? '(whole file)' : text;
 }
 
 /** A value in a few words, for a message. */
 export function showValue(value: unknown): string {
-  if (Array.isArray(value)) return value.length <= 4 ? clip(`[${value.map(showValue).join(', ')}]`) : 'an array';
+  if (Array.isArray(value)) {
+    const short = value.length <= 4 && value.every((item) => typeof item !== 'object');
+    return short ? clip(`[${value.map(showValue).join(', ')}]`) : 'an array';
+  }
   if (typeof value === 'string') return clip(JSON.stringify(value));
   if (typeof value === 'object' && value !== null) return 'an object';
   if (typeof value === 'function' || typeof value === 'symbol') return `a ${typeof value}`;

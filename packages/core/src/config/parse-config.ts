@@ -4,6 +4,7 @@
  * says how to compute has the default of the class in the model's published code; a key that says how big the model
  * is has none and must be there.
  */
+import { countParameters } from '../accounting/count-parameters.ts';
 import { MarianaError } from '../errors.ts';
 import { modelFamily, unsupported } from './architecture.ts';
 import { formatPath, frozenJson, invalidConfig, isJsonObject } from './json.ts';
@@ -16,6 +17,9 @@ export interface ParseConfigOptions {
   /** What to call the file in messages. Default `config.json`. */
   source?: string;
 }
+
+/** A thousand times the largest model of the family; up to here byte and operation counts are exact in a double. */
+const MAX_PARAMETERS = 1e15;
 
 /** Defaults of configuration_deepseek.py as shipped with the checkpoints of either family. */
 const FAMILY_DEFAULTS = {
@@ -222,11 +226,10 @@ function checkCombinations(config: ModelConfig, source: string): void {
     );
   }
   if (config.nRoutedExperts > 0) checkGroups(config, refuse);
-  // Beyond this, counts of parameters are no longer exact in a double.
-  const { hiddenSize, moeIntermediateSize, nRoutedExperts, numHiddenLayers, numNextnPredictLayers } = config;
-  const experts = 3 * hiddenSize * moeIntermediateSize * nRoutedExperts * (numHiddenLayers + numNextnPredictLayers);
-  if (experts > Number.MAX_SAFE_INTEGER / 8) {
-    refuse('n_routed_experts', nRoutedExperts, `experts of fewer than 1e15 parameters together, not ${experts}`);
+  const { total, mtp } = countParameters(config);
+  if (total + (mtp?.own ?? 0) > MAX_PARAMETERS) {
+    const expected = `sizes that make fewer than ${MAX_PARAMETERS} parameters, not ${total}`;
+    throw invalidConfig(source, [], config.raw, expected);
   }
 }
 
