@@ -95,12 +95,13 @@ export class RotaryEmbedding {
 
 /** theta^(-2i / dim), under YaRN blended with its `factor`-th by how often a frequency turns within the old context. */
 function inverseFrequencies({ theta, dim, scaling }: RopeParameters): Float32Array {
-  const ramp = scaling ? yarnRamp(scaling, theta, dim) : () => 0;
-  return Float32Array.from({ length: dim / 2 }, (_, i) => {
-    const frequency = f32(1 / f32(theta ** f32((2 * i) / dim)));
-    const blend = ramp(i);
-    if (scaling === null || blend === 0) return frequency;
-    return f32(f32(f32(frequency / scaling.factor) * blend) + f32(frequency * f32(1 - blend)));
+  const plain = Float32Array.from({ length: dim / 2 }, (_, i) => 1 / f32(theta ** f32((2 * i) / dim)));
+  if (scaling === null) return plain;
+  const ramp = yarnRamp(scaling, theta, dim);
+  return plain.map((frequency, i) => {
+    // The original stores 1 - ramp and subtracts that from 1 again; the roundings show at far positions.
+    const keep = f32(1 - ramp(i));
+    return f32(f32(frequency / scaling.factor) * f32(1 - keep)) + f32(frequency * keep);
   });
 }
 

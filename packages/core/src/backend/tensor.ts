@@ -79,6 +79,31 @@ export class Tensor implements Disposable {
     return this.backend.read(this);
   }
 
+  /**
+   * Copies the values of an F32 tensor to the host.
+   *
+   * @throws MarianaError `DTYPE_MISMATCH`
+   */
+  async floats(): Promise<Float32Array> {
+    return (await this.#readAs('f32')) as Float32Array;
+  }
+
+  /**
+   * Copies the values of an I32 tensor to the host.
+   *
+   * @throws MarianaError `DTYPE_MISMATCH`
+   */
+  async integers(): Promise<Int32Array> {
+    return (await this.#readAs('i32')) as Int32Array;
+  }
+
+  async #readAs(dtype: TensorDType): Promise<TensorData> {
+    if (this.dtype !== dtype) {
+      throw new MarianaError('DTYPE_MISMATCH', `read: this is a ${this}, not ${dtype}; cast it first`);
+    }
+    return this.backend.read(this);
+  }
+
   /** Gives the handle back. Disposing twice is harmless. */
   dispose(): void {
     if (this.#disposed) return;

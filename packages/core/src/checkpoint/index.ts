@@ -1,2 +1,3 @@
+export { RandomWeights, type RandomWeightsOptions } from './random-weights.ts';
 export type { TensorReader } from './tensor-reader.ts';
 export { readVector, type WeightSourceOptions, weightSource } from './weight-source.ts';

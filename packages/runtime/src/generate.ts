@@ -1,0 +1,112 @@
+/** The generation loop: sample, show, append, until something says stop. */
+import { MarianaError } from '@mariana/core';
+import type { StreamDecoder } from '@mariana/tokenizer';
+import type { Model } from './model.ts';
+import { checkSampling, type SamplingOptions } from './sampling/options.ts';
+import { seededRandom } from './sampling/random.ts';
+import { logSoftmax, sample, type TokenLogprob, topTokens } from './sampling/sample.ts';
+import { StopMatcher } from './sampling/stop-matcher.ts';
+import type { AppendOptions, Session } from './session.ts';
+
+export interface GenerateOptions extends SamplingOptions, AppendOptions {
+  /** Most tokens to generate. Default: as many as the context holds. */
+  readonly maxTokens?: number;
+  /** Texts that end the generation; neither they nor what follows is shown. Needs a tokenizer. */
+  readonly stop?: readonly string[];
+  /** Tokens that end the generation, besides the model's own end-of-text tokens. */
+  readonly stopTokens?: readonly number[];
+  /** Go on past the model's own end-of-text tokens. Default false. */
+  readonly ignoreEos?: boolean;
+  /** How many alternatives to give with each token. Default 0. */
+  readonly topLogprobs?: number;
+}
+
+/** `stop`: a stop text or token; `eos`: the model ended its text; `length`: maxTokens; `context`: no room is left. */
+export type FinishReason = 'stop' | 'eos' | 'length' | 'context';
+
+/** One generated token. */
+export interface GeneratedChunk {
+  readonly id: number;
+  /** Text that became certain with this token; may be empty, within a character or before a possible stop text. */
+  readonly text: string;
+  /** Natural logarithm of the token's probability under the model, before temperature and the like. */
+  readonly logprob: number;
+  /** The most probable tokens in its place, best first; empty unless `topLogprobs` is set. */
+  readonly topLogprobs: readonly TokenLogprob[];
+  /** Why the text ends here, or null if it goes on. */
+  readonly finishReason: FinishReason | null;
+}
+
+export type Generation = AsyncGenerator<GeneratedChunk, void, undefined>;
+
+export async function* generate(
+  session: Session,
+  prompt: string | readonly number[],
+  options: GenerateOptions,
+): Generation {
+  const { model } = session;
+  const { maxTokens = Number.POSITIVE_INFINITY, topLogprobs = 0, signal } = options;
+  if (!(maxTokens >= 0) || !(topLogprobs >= 0)) {
+    throw new MarianaError('INVALID_ARGUMENT', 'maxTokens and topLogprobs must be numbers from 0 up');
+  }
+  const sampling = checkSampling(options, model.config.vocabSize);
+  const random = seededRandom(options.seed ?? Math.floor(Math.random() * 2 ** 32));
+  const text = new TextOutput(model, options);
+  const ends = new Set([...(options.stopTokens ?? []), ...(options.ignoreEos ? [] : model.eosTokenIds)]);
+
+  await session.append(promptIds(session, prompt), options);
+  for (let count = 1; count <= maxTokens; count++) {
+    signal?.throwIfAborted();
+    const logits = await session.nextLogits();
+    const id = sample(logits, session.tokens, sampling, random);
+    const logprobs = logSoftmax(logits);
+    const isEnd = ends.has(id);
+    const shown = isEnd ? { text: '', stopped: false } : text.push(id);
+    let finishReason: FinishReason | null = null;
+    if (isEnd) finishReason = options.stopTokens?.includes(id) ? 'stop' : 'eos';
+    else if (shown.stopped) finishReason = 'stop';
+    else if (count === maxTokens) finishReason = 'length';
+    else if (session.remaining <= 1) finishReason = 'context';
+    if (session.remaining > 0) session.push(id);
+    yield {
+      id,
+      text: shown.text + (finishReason === null || shown.stopped ? '' : text.flush()),
+      logprob: logprobs[id]!,
+      topLogprobs: topTokens(logprobs, topLogprobs),
+      finishReason,
+    };
+    if (finishReason !== null) return;
+  }
+}
+
+function promptIds(session: Session, prompt: string | readonly number[]): readonly number[] {
+  if (typeof prompt !== 'string') return prompt;
+  return session.model.requireTokenizer().encode(prompt, { addSpecialTokens: session.tokens.length === 0 });
+}
+
+/** Tokens to text, with stop texts cut out. Without a tokenizer there is no text. */
+class TextOutput {
+  readonly #decoder: StreamDecoder | undefined;
+  readonly #model: Model;
+  readonly #stops: StopMatcher;
+
+  constructor(model: Model, { stop = [] }: GenerateOptions) {
+    if (stop.length > 0) model.requireTokenizer();
+    this.#model = model;
+    this.#decoder = model.tokenizer?.streamDecoder({ skipSpecialTokens: true });
+    this.#stops = new StopMatcher(stop);
+  }
+
+  push(id: number): { text: string; stopped: boolean } {
+    // Rows that pad the vocabulary have no token, and so no text.
+    if (this.#decoder === undefined || this.#model.tokenizer?.idToToken(id) === undefined) {
+      return { text: '', stopped: false };
+    }
+    return this.#stops.push(this.#decoder.push(id));
+  }
+
+  flush(): string {
+    const rest = this.#stops.push(this.#decoder?.flush() ?? '');
+    return rest.stopped ? rest.text : rest.text + this.#stops.flush();
+  }
+}

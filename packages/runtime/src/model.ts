@@ -1,0 +1,175 @@
+/**
+ * A model ready to run: config, weights on a backend, tokenizer. It has no memory of what it was asked; that is what
+ * sessions are for, of which it can have many.
+ */
+import {
+  type Backend,
+  Checkpoint,
+  type CheckpointFiles,
+  expectedTensors,
+  MarianaError,
+  type ModelConfig,
+  parseConfig,
+  preset,
+  RandomWeights,
+  readJson,
+  type TensorStore,
+  validateCheckpoint,
+} from '@mariana/core';
+import { PagePool, Transformer } from '@mariana/layers';
+import type { Tokenizer } from '@mariana/tokenizer';
+import { checkFit } from './fit.ts';
+import { locate, type ModelLocation } from './locate.ts';
+import { type LoadProgress, ProgressReader } from './progress.ts';
+import { Session, type SessionOptions } from './session.ts';
+import { byteTokenizer, readTokenizer } from './tokenizers.ts';
+
+export interface ModelLoadOptions {
+  /** Where the weights are held and computed with. */
+  readonly backend: Backend;
+  /** Load the multi-token-prediction modules too, where the checkpoint has them. Default false. */
+  readonly mtp?: boolean;
+  /** How cached latents are kept. Default `f32`. */
+  readonly cacheDtype?: 'f32' | 'bf16';
+  /** Seed of the weights of a preset. Default 0. */
+  readonly seed?: number;
+  /** Called while weights are read. */
+  readonly onProgress?: (progress: LoadProgress) => void;
+  /** Stops the loading. */
+  readonly signal?: AbortSignal;
+}
+
+export class Model implements Disposable {
+  /** Where it came from, for messages. */
+  readonly name: string;
+  readonly config: ModelConfig;
+  readonly backend: Backend;
+  readonly transformer: Transformer;
+  /** Null where the checkpoint has none; such a model speaks token ids only. */
+  readonly tokenizer: Tokenizer | null;
+  /** Whether the weights are random (a preset) and the text therefore noise. */
+  readonly isRandom: boolean;
+  readonly #cacheDtype: 'f32' | 'bf16';
+  #pool: PagePool | undefined;
+
+  private constructor(parts: {
+    name: string;
+    config: ModelConfig;
+    transformer: Transformer;
+    tokenizer: Tokenizer | null;
+    isRandom: boolean;
+    cacheDtype: 'f32' | 'bf16';
+  }) {
+    this.name = parts.name;
+    this.config = parts.config;
+    this.backend = parts.transformer.backend;
+    this.transformer = parts.transformer;
+    this.tokenizer = parts.tokenizer;
+    this.isRandom = parts.isRandom;
+    this.#cacheDtype = parts.cacheDtype;
+  }
+
+  /**
+   * Loads a checkpoint as Hugging Face lays it out: config.json, safetensors (one file or shards with an index), and
+   * tokenizer.json if it is there. A preset's name gives that architecture with random weights.
+   *
+   * @param location - Folder, URL, preset name, or files.
+   * @throws MarianaError `CONFIG_INVALID`, `CONFIG_UNSUPPORTED`, `FILE_NOT_FOUND`, `CHECKPOINT_CORRUPT`,
+   *   `TENSOR_MISSING`, `TENSOR_UNEXPECTED`, `TENSOR_MISMATCH`, `TENSOR_INVALID`, `OUT_OF_MEMORY` (before anything is
+   *   read), and what the tokenizer and the source throw.
+   */
+  static async load(location: ModelLocation, options: ModelLoadOptions): Promise<Model> {
+    const place = await locate(location);
+    if ('preset' in place) {
+      const config = preset(place.preset);
+      const weights = new RandomWeights(config, { seed: options.seed ?? 0 });
+      const tokenizer = await byteTokenizer(config);
+      return Model.#assemble(`preset ${place.preset}`, config, weights, tokenizer, true, options);
+    }
+    return Model.#loadFiles(place.files, options);
+  }
+
+  static async #loadFiles(files: CheckpointFiles, options: ModelLoadOptions): Promise<Model> {
+    const config = parseConfig(await readJson(files, 'config.json'), { source: `${files.name}/config.json` });
+    const tokenizer = await readTokenizer(files);
+    const weights = await Checkpoint.open(files);
+    try {
+      return await Model.#assemble(files.name, config, weights, tokenizer, false, options);
+    } catch (error) {
+      await weights.close();
+      throw error;
+    }
+  }
+
+  static async #assemble(
+    name: string,
+    config: ModelConfig,
+    weights: TensorStore,
+    tokenizer: Tokenizer | null,
+    isRandom: boolean,
+    options: ModelLoadOptions,
+  ): Promise<Model> {
+    const { backend, mtp = false, onProgress, signal, cacheDtype = 'f32' } = options;
+    const summary = validateCheckpoint(config, weights, { source: name });
+    if (mtp && !summary.mtp) {
+      throw new MarianaError('TENSOR_MISSING', `${name}: has no multi-token-prediction weights; load it without mtp`);
+    }
+    const wanted = [...expectedTensors(config)].filter((tensor) => mtp || !tensor.mtp);
+    checkFit(name, wanted, weights, backend);
+    const reader = new ProgressReader(weights, wanted, onProgress);
+    const transformer = await Transformer.load(config, reader, { backend, mtp, ...(signal && { signal }) });
+    reader.finish();
+    return new Model({ name, config, transformer, tokenizer, isRandom, cacheDtype });
+  }
+
+  /**
+   * A new timeline: empty, with a latent cache of its own.
+   *
+   * @throws MarianaError `INVALID_ARGUMENT` for a context beyond `max_position_embeddings`.
+   */
+  session(options: SessionOptions = {}): Session {
+    return new Session(this, options);
+  }
+
+  /** Pages that the sessions of this model share. */
+  get cachePool(): PagePool {
+    const { config, backend, transformer } = this;
+    this.#pool ??= new PagePool({
+      backend,
+      layers: config.numHiddenLayers + transformer.mtp.length,
+      width: config.kvLoraRank + config.qkRopeHeadDim,
+      maxTokens: Number.POSITIVE_INFINITY,
+      dtype: this.#cacheDtype,
+    });
+    return this.#pool;
+  }
+
+  /**
+   * The tokenizer, for callers that need one.
+   *
+   * @throws MarianaError `TOKENIZER_MISSING`
+   */
+  requireTokenizer(): Tokenizer {
+    if (this.tokenizer !== null) return this.tokenizer;
+    throw new MarianaError(
+      'TOKENIZER_MISSING',
+      `${this.name}: there is no tokenizer.json; put it beside config.json, or pass token ids`,
+    );
+  }
+
+  /** Tokens that end a text: those of the tokenizer and the config. None for a preset, whose tokens mean nothing. */
+  get eosTokenIds(): readonly number[] {
+    if (this.isRandom) return [];
+    return [...new Set([...(this.tokenizer?.eosTokenIds ?? []), ...this.config.eosTokenId])];
+  }
+
+  /** Frees weights and caches. Sessions cannot be used afterwards. */
+  dispose(): void {
+    this.#pool?.dispose();
+    this.transformer.dispose();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+}

@@ -1,0 +1,40 @@
+/**
+ * Finds stop strings in text that arrives in pieces. Text that may be the beginning of a stop string is held back until
+ * it is clear, so that a caller never sees a part of one.
+ */
+export class StopMatcher {
+  readonly #stops: readonly string[];
+  #held = '';
+
+  constructor(stops: readonly string[]) {
+    this.#stops = stops.filter((stop) => stop !== '');
+  }
+
+  /** Takes a piece of text; returns what may be shown, and whether a stop string was met (nothing after it counts). */
+  push(piece: string): { text: string; stopped: boolean } {
+    const text = this.#held + piece;
+    const first = Math.min(...this.#stops.map((stop) => text.indexOf(stop)).filter((at) => at >= 0));
+    if (first !== Number.POSITIVE_INFINITY) {
+      this.#held = '';
+      return { text: text.slice(0, first), stopped: true };
+    }
+    const keep = Math.max(0, ...this.#stops.map((stop) => overlap(text, stop)));
+    this.#held = text.slice(text.length - keep);
+    return { text: text.slice(0, text.length - keep), stopped: false };
+  }
+
+  /** What was held back, once no more text comes. */
+  flush(): string {
+    const held = this.#held;
+    this.#held = '';
+    return held;
+  }
+}
+
+/** Length of the longest end of `text` with which `stop` begins. */
+function overlap(text: string, stop: string): number {
+  for (let length = Math.min(text.length, stop.length - 1); length > 0; length--) {
+    if (text.endsWith(stop.slice(0, length))) return length;
+  }
+  return 0;
+}

@@ -1,0 +1,205 @@
+/**
+ * One timeline of tokens on a model, with the latent cache that remembers it. A session can be cut back, forked, and
+ * brought to another list of tokens re-using what both have in common. Text is generated from where it stands.
+ */
+import { MarianaError } from '@mariana/core';
+import { checkTokens, LatentCache } from '@mariana/layers';
+import { type GenerateOptions, type Generation, generate } from './generate.ts';
+import type { Model } from './model.ts';
+
+export interface SessionOptions {
+  /** Most tokens that the session may hold. Default and limit: `max_position_embeddings`. */
+  readonly contextLength?: number;
+  /** Tokens that are run through the model at once while a prompt is read. Default 512. */
+  readonly prefillChunk?: number;
+}
+
+export interface AppendOptions {
+  /** Stops between two chunks. The tokens stay in the session; those not yet read are read when it goes on. */
+  readonly signal?: AbortSignal;
+  /** Called after each chunk with the number of tokens read and of all. */
+  readonly onProgress?: (done: number, total: number) => void;
+}
+
+export class Session implements Disposable {
+  readonly model: Model;
+  readonly contextLength: number;
+  readonly #prefillChunk: number;
+  readonly #cache: LatentCache;
+  #tokens: number[] = [];
+  /** Logits after the last token, if it is the last that the cache was given. */
+  #logits: Float32Array | undefined;
+  #busy = false;
+
+  /** Use `model.session()`. */
+  constructor(model: Model, options: SessionOptions, past?: { cache: LatentCache; of: Session }) {
+    const limit = model.config.maxPositionEmbeddings;
+    const { contextLength = limit, prefillChunk = 512 } = options;
+    if (!Number.isInteger(contextLength) || contextLength < 1 || contextLength > limit) {
+      throw new MarianaError('INVALID_ARGUMENT', `contextLength is ${contextLength}; this model takes 1 to ${limit}`);
+    }
+    if (!Number.isInteger(prefillChunk) || prefillChunk < 1) {
+      throw new MarianaError(
+        'INVALID_ARGUMENT',
+        `prefillChunk is ${prefillChunk}; it must be a whole number from 1 up`,
+      );
+    }
+    this.model = model;
+    this.contextLength = contextLength;
+    this.#prefillChunk = prefillChunk;
+    this.#cache = past?.cache ?? new LatentCache(model.cachePool);
+    if (past !== undefined) {
+      this.#tokens = past.of.#tokens.slice();
+      this.#logits = past.of.#logits;
+    }
+  }
+
+  /** The tokens of the timeline. */
+  get tokens(): readonly number[] {
+    return this.#tokens;
+  }
+
+  /** Tokens that still fit. */
+  get remaining(): number {
+    return this.contextLength - this.#tokens.length;
+  }
+
+  /**
+   * Reads tokens, in chunks.
+   *
+   * @throws MarianaError `TOKEN_OUT_OF_RANGE`, or `CONTEXT_EXCEEDED` before anything is read.
+   */
+  async append(ids: readonly number[], options: AppendOptions = {}): Promise<void> {
+    checkTokens(ids, this.model.config.vocabSize);
+    this.#checkRoom(ids.length);
+    this.#tokens.push(...ids);
+    this.#logits = undefined;
+    await this.#catchUp(options);
+  }
+
+  /**
+   * Adds one token without running it: the model sees it when logits are asked for. A text that ends with it never needs
+   * them.
+   *
+   * @throws MarianaError `TOKEN_OUT_OF_RANGE`, `CONTEXT_EXCEEDED`
+   */
+  push(id: number): void {
+    checkTokens([id], this.model.config.vocabSize);
+    this.#checkRoom(1);
+    this.#tokens.push(id);
+    this.#logits = undefined;
+  }
+
+  /**
+   * Brings the session to a list of tokens: keeps the longest common beginning, cuts off the rest and reads what is new.
+   *
+   * @returns The number of tokens that were kept.
+   */
+  async sync(ids: readonly number[], options: AppendOptions = {}): Promise<number> {
+    let common = 0;
+    while (common < ids.length && common < this.#tokens.length && ids[common] === this.#tokens[common]) common++;
+    this.truncate(common);
+    await this.append(ids.slice(common), options);
+    return common;
+  }
+
+  /** Cuts the timeline back to its first `length` tokens. */
+  truncate(length: number): void {
+    if (length === this.#tokens.length) return;
+    if (!Number.isInteger(length) || length < 0 || length > this.#tokens.length) {
+      throw new MarianaError(
+        'INVALID_ARGUMENT',
+        `cannot cut a session of ${this.#tokens.length} tokens to ${length}; pass a whole number up to its length`,
+      );
+    }
+    this.#cache.truncate(Math.min(length, this.#cache.length));
+    this.#tokens.length = length;
+    this.#logits = undefined;
+  }
+
+  /** A second session with the same past; the cache is shared until either goes on. */
+  fork(): Session {
+    const options = { contextLength: this.contextLength, prefillChunk: this.#prefillChunk };
+    return new Session(this.model, options, { cache: this.#cache.fork(), of: this });
+  }
+
+  /**
+   * Logits of the token that comes next, [vocab_size].
+   *
+   * @throws MarianaError `INVALID_ARGUMENT` on an empty session: the first token has nothing before it.
+   */
+  async nextLogits(): Promise<Float32Array> {
+    if (this.#logits !== undefined) return this.#logits;
+    if (this.#tokens.length === 0) {
+      throw new MarianaError('INVALID_ARGUMENT', 'the session is empty; give it a prompt of at least one token');
+    }
+    // After a cut the cache knows the past but not what followed it: the last token is run again.
+    this.#cache.truncate(Math.min(this.#cache.length, this.#tokens.length - 1));
+    await this.#catchUp({});
+    return this.#logits!;
+  }
+
+  /**
+   * Reads a prompt, if one is given, and goes on from there, token by token. Each chunk has the text that its token
+   * completes; the last one says why the text ends.
+   *
+   * Leaving the loop early ends the generation; the session then holds all tokens that were yielded.
+   *
+   * @param prompt - Text (which takes the model's tokenizer) or token ids. A text at the beginning of a session gets the
+   *   beginning-of-sequence token that the tokenizer wants.
+   * @throws MarianaError `TOKENIZER_MISSING`, `TOKEN_OUT_OF_RANGE`, `CONTEXT_EXCEEDED`, `INVALID_ARGUMENT`; the signal's
+   *   reason when it is aborted.
+   */
+  generate(prompt: string | readonly number[] = [], options: GenerateOptions = {}): Generation {
+    return generate(this, prompt, options);
+  }
+
+  dispose(): void {
+    this.#cache.dispose();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+
+  /** Runs the tokens that the cache does not hold yet, in chunks. */
+  async #catchUp({ signal, onProgress }: AppendOptions): Promise<void> {
+    const { transformer } = this.model;
+    const first = this.#cache.length;
+    const total = this.#tokens.length - first;
+    await this.#exclusive(async () => {
+      while (this.#cache.length < this.#tokens.length) {
+        signal?.throwIfAborted();
+        const start = this.#cache.length;
+        const chunk = this.#tokens.slice(start, start + this.#prefillChunk);
+        const isLast = start + chunk.length === this.#tokens.length;
+        using output = await transformer.forward(chunk, { cache: this.#cache, logits: isLast ? 'last' : 'none' });
+        if (output.logits !== null) this.#logits = await output.logits.floats();
+        onProgress?.(this.#cache.length - first, total);
+      }
+    });
+  }
+
+  #checkRoom(tokens: number): void {
+    if (tokens <= this.remaining) return;
+    throw new MarianaError(
+      'CONTEXT_EXCEEDED',
+      `${tokens} tokens do not fit: the context is ${this.contextLength} tokens, ${this.#tokens.length} are taken; ` +
+        'shorten the prompt or cut the session back',
+      { details: { tokens, contextLength: this.contextLength, used: this.#tokens.length } },
+    );
+  }
+
+  /** Two computations on one timeline would mix their tokens. */
+  async #exclusive(work: () => Promise<void>): Promise<void> {
+    if (this.#busy) {
+      throw new MarianaError('INVALID_ARGUMENT', 'the session is busy; await its other call first, or fork it');
+    }
+    this.#busy = true;
+    try {
+      await work();
+    } finally {
+      this.#busy = false;
+    }
+  }
+}
