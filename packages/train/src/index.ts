@@ -1,1 +1,48 @@
+/** Training of the DeepSeek-V3 family: autodiff, losses, balancing, the FP8 recipe, optimizer, training steps. */
 export * from './autodiff/index.ts';
+export {
+  type SequenceBalanceLoss,
+  type SequenceBalanceOptions,
+  type SwitchBalanceLoss,
+  type SwitchBalanceOptions,
+  sequenceBalanceLoss,
+  switchBalanceLoss,
+} from './balance/balance-losses.ts';
+export { expertLoad, maxViolation, updateBias } from './balance/expert-load.ts';
+export { type ExtendContextOptions, extendContext } from './context/extend-context.ts';
+export {
+  type Fp8LinearOptions,
+  fp8Forward,
+  fp8InputGradient,
+  fp8Linear,
+  fp8WeightGradient,
+} from './fp8/linear.ts';
+export {
+  dequantizeFp8Blocks,
+  dequantizeFp8Tiles,
+  type Fp8Blocks,
+  type Fp8Options,
+  type Fp8Tiles,
+  quantizeFp8Blocks,
+  quantizeFp8Tiles,
+} from './fp8/quantize.ts';
+export { type CrossEntropy, crossEntropy } from './losses/cross-entropy.ts';
+export {
+  type DepthPrediction,
+  type DepthRows,
+  depthRows,
+  type MultiTokenPredictionLoss,
+  type MultiTokenPredictionLossOptions,
+  multiTokenPredictionLoss,
+} from './losses/multi-token-prediction-loss.ts';
+export { type AdamWOptions, type AdamWState, adamwStep } from './optim/adamw.ts';
+export { type ClippedGradients, clipByGlobalNorm, globalNorm } from './optim/clip.ts';
+export {
+  constantSchedule,
+  deepSeekV3Schedules,
+  phasedSchedule,
+  type Schedule,
+  type SchedulePhase,
+  type WarmupCosineOptions,
+  warmupCosineSchedule,
+} from './optim/schedule.ts';

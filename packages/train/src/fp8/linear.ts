@@ -1,0 +1,139 @@
+/**
+ * The FP8 linear layer of training: y = x W^T with all three products on E4M3 operands, scaled online and accumulated in
+ * F32. Each is a function of its own; `fp8Linear` ties them together as one differentiable operation.
+ *
+ * Scales follow the dimension that a product sums over: along `in` for y = x W^T, along `out` for dx = dy W, along the
+ * tokens for dW = dy^T x. Only the square blocks of W serve twice. The activation for dW is not quantised anew from the
+ * original but from its FP8 form, which is all that a training step keeps of it: a quarter of the memory.
+ *
+ * Operands are multiplied as F32 values of their codes and scales, which is what tensor cores compute but for the order
+ * of summation.
+ *
+ * Source: DeepSeek-V3 report, sections 3.3 and 3.5.2.
+ */
+import type { Backend, ScaleFormat, Tensor } from '@mariana/core';
+import { differentiable } from '../autodiff/differentiable.ts';
+import {
+  dequantizeFp8Blocks,
+  dequantizeFp8Tiles,
+  type Fp8Blocks,
+  type Fp8Tiles,
+  quantizeFp8Blocks,
+  quantizeFp8Tiles,
+} from './quantize.ts';
+
+/** Scale formats of the three operands of an FP8 linear layer. */
+export interface Fp8LinearOptions {
+  /** Of activations. Default `f32`. */
+  readonly inputScale?: ScaleFormat;
+  /** Of the weight. Default `f32`. */
+  readonly weightScale?: ScaleFormat;
+  /** Of gradients. Default `f32`. */
+  readonly gradientScale?: ScaleFormat;
+}
+
+/**
+ * Forward product (Fprop).
+ *
+ * @param x - F32 [tokens, in].
+ * @param weight - The weight [out, in] in blocks.
+ * @returns `y`: F32 [tokens, out]; `x`: the activation in tiles along `in`, for the weight gradient.
+ */
+export function fp8Forward(
+  backend: Backend,
+  x: Tensor,
+  weight: Fp8Blocks,
+  { inputScale = 'f32' }: Fp8LinearOptions = {},
+): { y: Tensor; x: Fp8Tiles } {
+  return backend.scope(() => {
+    const tiles = quantizeFp8Tiles(backend, x, { scaleFormat: inputScale });
+    const operand = dequantizeFp8Tiles(backend, tiles);
+    const y = backend.matmul(operand, dequantizeFp8Blocks(backend, weight), { transposeB: true });
+    return { y, x: tiles };
+  });
+}
+
+/**
+ * Gradient of the input (Dgrad).
+ *
+ * @param dy - F32 [tokens, out].
+ * @param weight - The weight [out, in] in the blocks of the forward product.
+ * @returns `dx`: F32 [tokens, in]; `dy`: the gradient in tiles along `out`.
+ */
+export function fp8InputGradient(
+  backend: Backend,
+  dy: Tensor,
+  weight: Fp8Blocks,
+  { gradientScale = 'f32' }: Fp8LinearOptions = {},
+): { dx: Tensor; dy: Fp8Tiles } {
+  return backend.scope(() => {
+    const tiles = quantizeFp8Tiles(backend, dy, { scaleFormat: gradientScale });
+    const dx = backend.matmul(dequantizeFp8Tiles(backend, tiles), dequantizeFp8Blocks(backend, weight));
+    return { dx, dy: tiles };
+  });
+}
+
+/**
+ * Gradient of the weight (Wgrad).
+ *
+ * @param dy - F32 [tokens, out], not quantised.
+ * @param x - The activation [tokens, in] as the forward product quantised it.
+ * @returns `dw`: F32 [out, in]; and both operands, transposed, in tiles along the tokens: `dy` [out, tokens] and `x`
+ *   [in, tokens].
+ */
+export function fp8WeightGradient(
+  backend: Backend,
+  dy: Tensor,
+  x: Fp8Tiles,
+  { inputScale = 'f32', gradientScale = 'f32' }: Fp8LinearOptions = {},
+): { dw: Tensor; dy: Fp8Tiles; x: Fp8Tiles } {
+  return backend.scope(() => {
+    const transposed = (matrix: Tensor, scaleFormat: ScaleFormat) =>
+      quantizeFp8Tiles(backend, backend.transpose(matrix, [1, 0]), { scaleFormat });
+    const left = transposed(dy, gradientScale);
+    const right = transposed(dequantizeFp8Tiles(backend, x), inputScale);
+    const dw = backend.matmul(dequantizeFp8Tiles(backend, left), dequantizeFp8Tiles(backend, right), {
+      transposeB: true,
+    });
+    return { dw, dy: left, x: right };
+  });
+}
+
+/**
+ * y = x W^T in FP8, differentiable by x and W.
+ *
+ * @param x - F32 [..., in].
+ * @param weight - F32 [out, in]: the master weight.
+ * @param blocks - The weight already quantised, on the backend that computes; default: done here. It must outlive the
+ *   backward pass.
+ * @returns F32 [..., out].
+ */
+export function fp8Linear(
+  backend: Backend,
+  x: Tensor,
+  weight: Tensor,
+  options: Fp8LinearOptions = {},
+  blocks?: Fp8Blocks,
+): Tensor {
+  const [out, inputs] = weight.shape as [number, number];
+  return backend.scope(() => {
+    const rows = backend.reshape(x, [inputs === 0 ? 0 : x.size / inputs, inputs]);
+    const y = differentiable(backend, 'fp8Linear', [rows, weight], (inner, [activations, master]) => {
+      const quantized = blocks ?? quantizeFp8Blocks(inner, master!, { scaleFormat: options.weightScale ?? 'f32' });
+      const forward = fp8Forward(inner, activations!, quantized, options);
+      return {
+        output: forward.y,
+        saved: [forward.x.codes, forward.x.scales, quantized.codes, quantized.scales],
+        backward: (dy, [codes, scales, weightCodes, weightScales], [needsInput, needsWeight]) => {
+          const blocksOf = { codes: weightCodes!, scales: weightScales! };
+          const tiles = { codes: codes!, scales: scales! };
+          return [
+            needsInput ? fp8InputGradient(inner, dy, blocksOf, options).dx : undefined,
+            needsWeight ? fp8WeightGradient(inner, dy, tiles, options).dw : undefined,
+          ];
+        },
+      };
+    });
+    return backend.reshape(y, [...x.shape.slice(0, -1), out]);
+  });
+}
