@@ -5,7 +5,7 @@
  * Both multiply, for each expert, how often it is among the best (a count, no gradient) with its mean share of the scores
  * (where the gradient flows), and are smallest when both are even.
  */
-import { type Backend, MarianaError, type Tensor } from '@mariana/core';
+import { type Backend, MarianaError, scalar, type Tensor } from '@mariana/core';
 import { scaled, sumAll } from '../math.ts';
 
 export interface SequenceBalanceOptions {
@@ -64,8 +64,8 @@ export function sequenceBalanceLoss(
     const lengths = backend.upload(Float32Array.from(sequenceLengths), [sequences, 1]);
     const best = chosen ?? backend.topK(scores, topK).indices;
     const counts = countChoices(backend, best, owner, sequences, experts);
-    const even = sequenceLengths.map((length) => experts / (topK * length));
-    const fractions = backend.binary('mul', counts, backend.upload(Float32Array.from(even), [sequences, 1]));
+    // Integers divided by integers: rounded once, so that balance is exactly 1.
+    const fractions = backend.binary('div', scaled(backend, counts, experts), scaled(backend, lengths, topK));
     const shares = normalizeScores(backend, scores);
     const means = backend.binary('div', backend.scatterAdd(owner, shares, sequences), lengths);
     const products = backend.reduce('sum', backend.binary('mul', fractions, means), -1);
@@ -108,7 +108,7 @@ export function switchBalanceLoss(
   return backend.scope(() => {
     const owner = backend.upload(new Int32Array(tokens), [tokens]);
     const counts = countChoices(backend, backend.topK(scores, topK).indices, owner, 1, experts);
-    const fractions = scaled(backend, backend.reshape(counts, [experts]), 1 / (topK * tokens));
+    const fractions = backend.binary('div', backend.reshape(counts, [experts]), scalar(backend, topK * tokens));
     const shares = backend.reduce('sum', normalizeScores(backend, scores), 0);
     const means = scaled(backend, shares, 1 / tokens);
     const loss = scaled(backend, sumAll(backend, backend.binary('mul', fractions, means)), alpha * experts);
