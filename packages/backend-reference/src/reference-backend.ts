@@ -81,9 +81,9 @@ export class ReferenceBackend extends Backend {
 
   unary(op: UnaryOp, x: Tensor): Tensor {
     checkDtype(op, x, 'f32');
-    const from = this.data(x);
+    this.own(x);
     const out = this.empty(x.shape, 'f32');
-    const [to, apply] = [this.data(out), UNARY[op]];
+    const [from, to, apply] = [this.data(x), this.data(out), UNARY[op]];
     for (let i = 0; i < to.length; i++) to[i] = apply(from[i]!);
     return out;
   }
@@ -93,9 +93,9 @@ export class ReferenceBackend extends Backend {
     checkDtype(op, b, a.dtype);
     const shape = broadcastShapes(op, a.shape, b.shape);
     const isComparison = (COMPARISON_OPS as readonly BinaryOp[]).includes(op);
-    const [left, right] = [this.data(a), this.data(b)];
+    this.own(a, b);
     const out = this.empty(shape, isComparison ? 'i32' : a.dtype);
-    const [to, apply] = [this.data(out), BINARY[op]];
+    const [left, right, to, apply] = [this.data(a), this.data(b), this.data(out), BINARY[op]];
     const [ofLeft, ofRight] = [broadcastOffsets(a.shape, shape), broadcastOffsets(b.shape, shape)];
     for (let i = 0; i < to.length; i++) to[i] = apply(left[ofLeft[i]!]!, right[ofRight[i]!]!);
     return out;
@@ -105,9 +105,9 @@ export class ReferenceBackend extends Backend {
     checkDtype('where', condition, 'i32');
     checkDtype('where', b, a.dtype);
     const shape = broadcastShapes('where', condition.shape, a.shape, b.shape);
-    const [test, left, right] = [this.data(condition), this.data(a), this.data(b)];
+    this.own(condition, a, b);
     const out = this.empty(shape, a.dtype);
-    const to = this.data(out);
+    const [test, left, right, to] = [this.data(condition), this.data(a), this.data(b), this.data(out)];
     const [ofTest, ofLeft, ofRight] = [condition, a, b].map((x) => broadcastOffsets(x.shape, shape));
     for (let i = 0; i < to.length; i++) to[i] = test[ofTest![i]!] ? left[ofLeft![i]!]! : right[ofRight![i]!]!;
     return out;
@@ -116,9 +116,9 @@ export class ReferenceBackend extends Backend {
   reduce(op: ReduceOp, x: Tensor, axis: number, options?: ReduceOptions): Tensor {
     checkDtype(op, x, 'f32');
     const at = resolveAxis(op, axis, x.rank);
-    const from = this.floats(x);
+    this.own(x);
     const out = this.empty(reduceShape(x.shape, at, options), 'f32');
-    reduce(op, from, x.shape, at, this.floats(out));
+    reduce(op, this.floats(x), x.shape, at, this.floats(out));
     return out;
   }
 
@@ -126,21 +126,22 @@ export class ReferenceBackend extends Backend {
     checkDtype('matmul', a, 'f32');
     checkDtype('matmul', b, 'f32');
     const sizes = matmulShape(a.shape, b.shape, options);
-    const [left, right] = [this.floats(a), this.floats(b)];
+    this.own(a, b);
     const out = this.empty(sizes.shape, 'f32');
-    matmul(left, a.shape, right, b.shape, this.floats(out), sizes, options);
+    matmul(this.floats(a), a.shape, this.floats(b), b.shape, this.floats(out), sizes, options);
     return out;
   }
 
   gather(data: Tensor, indices: Tensor): Tensor {
     checkDtype('gather', indices, 'i32');
-    const [from, rows] = [this.data(data), this.integers(indices)];
+    this.own(data, indices);
     const shape = gatherShape(data.shape, indices.shape);
-    checkIndices('gather', rows, data.shape[0]!);
+    checkIndices('gather', this.integers(indices), data.shape[0]!);
     const out = this.empty(shape, data.dtype);
+    const rows = this.integers(indices);
     const width = sizeOf(data.shape.slice(1));
     copyRows(
-      from,
+      this.data(data),
       (i) => rows[i]!,
       this.data(out),
       (i) => i,
@@ -154,28 +155,28 @@ export class ReferenceBackend extends Backend {
     checkDtype('scatterAdd', indices, 'i32');
     checkDtype('scatterAdd', updates, 'f32');
     const shape = scatterAddShape(indices.shape, updates.shape, rows);
-    const [places, from] = [this.integers(indices), this.floats(updates)];
-    checkIndices('scatterAdd', places, rows);
+    this.own(indices, updates);
+    checkIndices('scatterAdd', this.integers(indices), rows);
     const out = this.empty(shape, 'f32');
-    scatterAdd(places, from, sizeOf(shape.slice(1)), this.floats(out));
+    scatterAdd(this.integers(indices), this.floats(updates), sizeOf(shape.slice(1)), this.floats(out));
     return out;
   }
 
   topK(x: Tensor, k: number): { values: Tensor; indices: Tensor } {
     checkDtype('topK', x, 'f32');
     const shape = topKShape(x.shape, k);
-    const from = this.floats(x);
+    this.own(x);
     const values = this.empty(shape, 'f32');
     const indices = this.empty(shape, 'i32');
-    topK(from, x.shape.at(-1)!, k, this.floats(values), this.integers(indices));
+    topK(this.floats(x), x.shape.at(-1)!, k, this.floats(values), this.integers(indices));
     return { values, indices };
   }
 
   slice(x: Tensor, axis: number, start: number, end: number): Tensor {
     const at = resolveAxis('slice', axis, x.rank);
-    const from = this.data(x);
+    this.own(x);
     const out = this.empty(sliceShape(x.shape, at, start, end), x.dtype);
-    slice(from, x.shape, at, start, end, this.data(out));
+    slice(this.data(x), x.shape, at, start, end, this.data(out));
     return out;
   }
 
@@ -186,24 +187,25 @@ export class ReferenceBackend extends Backend {
       tensors.map((tensor) => tensor.shape),
       at,
     );
-    const parts = tensors.map((tensor) => ({ data: this.data(tensor), shape: tensor.shape }));
+    this.own(...tensors);
     const out = this.empty(shape, tensors[0]!.dtype);
+    const parts = tensors.map((tensor) => ({ data: this.data(tensor), shape: tensor.shape }));
     concat(parts, at, this.data(out));
     return out;
   }
 
   transpose(x: Tensor, permutation: readonly number[]): Tensor {
-    const from = this.data(x);
+    this.own(x);
     const out = this.empty(transposeShape(x.shape, permutation), x.dtype);
-    transpose(from, x.shape, permutation, this.data(out));
+    transpose(this.data(x), x.shape, permutation, this.data(out));
     return out;
   }
 
   cast(x: Tensor, dtype: TensorDType): Tensor {
     if (x.dtype === dtype) return this.reshape(x, x.shape);
-    const converted = castData(this.data(x), x.dtype, dtype);
+    this.own(x);
     const out = this.empty(x.shape, dtype);
-    this.data(out).set(converted);
+    this.data(out).set(castData(this.data(x), x.dtype, dtype));
     return out;
   }
 
@@ -222,7 +224,7 @@ export class ReferenceBackend extends Backend {
     return this.make(shape, dtype, this.allocate(dtype, sizeOf(shape)));
   }
 
-  /** The elements of a tensor of this backend, in place. */
+  /** The elements of a tensor of this backend, in place. Not to be held while another tensor is made. */
   protected data(tensor: Tensor): TensorData {
     this.own(tensor);
     return tensor.storage.payload as TensorData;

@@ -414,7 +414,7 @@ export abstract class Backend {
   protected own(...tensors: readonly Tensor[]): void {
     for (const tensor of tensors) {
       if (tensor.backend !== this) throw this.foreign(`${tensor}`, tensor.backend);
-      tensor.storage; // throws TENSOR_DISPOSED
+      tensor.assertAlive();
     }
   }
 

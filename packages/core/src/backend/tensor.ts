@@ -65,13 +65,17 @@ export class Tensor implements Disposable {
    * @throws MarianaError `TENSOR_DISPOSED`
    */
   get storage(): Storage {
-    if (this.#disposed) {
-      throw new MarianaError(
-        'TENSOR_DISPOSED',
-        `this ${this} was disposed before it was used; keep it alive with scope(() => ...)'s result or backend.keep`,
-      );
-    }
+    this.assertAlive();
     return this.#storage;
+  }
+
+  /** @throws MarianaError `TENSOR_DISPOSED` */
+  assertAlive(): void {
+    if (!this.#disposed) return;
+    throw new MarianaError(
+      'TENSOR_DISPOSED',
+      `this ${this} was disposed before it was used; keep it alive with scope(() => ...)'s result or backend.keep`,
+    );
   }
 
   /** Copies the values to the host. Same as `backend.read(this)`. */
