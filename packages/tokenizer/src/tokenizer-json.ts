@@ -89,8 +89,8 @@ const MAX_TOKENS = 2 ** 22;
 export function readTokenizerJson(input: unknown): CheckedTokenizer {
   const json = readObject(FILE, input);
   const tokens = new Map<number, string>();
-  const model = readModel(json.model, tokens);
-  const ids = new Map(Object.entries(model.vocab));
+  const ids = new Map<string, number>();
+  const model = readModel(json.model, tokens, ids);
   const addedTokens = readAddedTokens(json.added_tokens, tokens, ids);
   if (model.unk_token !== null && !ids.has(model.unk_token)) {
     throw invalid(FILE, 'model.unk_token', `is ${shown(model.unk_token)}, which the vocabulary does not have`);
@@ -107,7 +107,7 @@ export function readTokenizerJson(input: unknown): CheckedTokenizer {
   };
 }
 
-function readModel(value: unknown, tokens: Map<number, string>): BpeModel {
+function readModel(value: unknown, tokens: Map<number, string>, ids: Map<string, number>): BpeModel {
   if (!isObject(value)) throw invalid(FILE, 'model', `must be an object, not ${shown(value)}`);
   if (value.type !== 'BPE') {
     throw invalid(FILE, 'model.type', `is ${shown(value.type)}; Mariana reads byte-pair tokenizers ("BPE")`);
@@ -119,14 +119,7 @@ function readModel(value: unknown, tokens: Map<number, string>): BpeModel {
     }
   }
   if (!isObject(value.vocab)) throw invalid(FILE, 'model.vocab', `must be an object, not ${shown(value.vocab)}`);
-  for (const [token, id] of Object.entries(value.vocab)) {
-    const path = `model.vocab[${shown(token)}]`;
-    const other = tokens.get(readId(id, path));
-    if (other !== undefined) throw invalid(FILE, path, `has the id ${String(id)} of ${shown(other)}`);
-    tokens.set(id as number, token);
-  }
-  if (tokens.size === 0) throw invalid(FILE, 'model.vocab', 'is empty');
-  const vocab = value.vocab as Record<string, number>;
+  readVocab(value.vocab, tokens, ids);
   return {
     type: 'BPE',
     dropout: null,
@@ -136,22 +129,37 @@ function readModel(value: unknown, tokens: Map<number, string>): BpeModel {
     fuse_unk: readFlag(value, 'fuse_unk', 'model'),
     byte_fallback: readFlag(value, 'byte_fallback', 'model'),
     ignore_merges: readFlag(value, 'ignore_merges', 'model'),
-    vocab,
-    merges: readMerges(value.merges, vocab),
+    vocab: value.vocab as Record<string, number>,
+    merges: readMerges(value.merges, ids),
   };
 }
 
-function readMerges(value: unknown, vocab: Readonly<Record<string, number>>): [string, string][] {
+// The vocabulary and the merges have a hundred thousand entries each: nothing is put into words until it is wrong.
+
+function readVocab(vocab: JsonObject, tokens: Map<number, string>, ids: Map<string, number>): void {
+  for (const token of Object.keys(vocab)) {
+    const id = vocab[token];
+    if (!isId(id)) throw notAnId(id, `model.vocab[${shown(token)}]`);
+    const other = tokens.get(id);
+    if (other !== undefined) throw invalid(FILE, `model.vocab[${shown(token)}]`, `has the id ${id} of ${shown(other)}`);
+    tokens.set(id, token);
+    ids.set(token, id);
+  }
+  if (tokens.size === 0) throw invalid(FILE, 'model.vocab', 'is empty');
+}
+
+function readMerges(value: unknown, ids: ReadonlyMap<string, number>): [string, string][] {
   if (!Array.isArray(value)) throw invalid(FILE, 'model.merges', `must be an array, not ${shown(value)}`);
   return value.map((merge: unknown, index) => {
-    const parts: unknown = typeof merge === 'string' ? merge.split(' ') : merge;
-    const path = `model.merges[${index}]`;
-    if (!Array.isArray(parts) || parts.length !== 2 || !parts.every((part) => typeof part === 'string')) {
-      throw invalid(FILE, path, `must be two tokens ("a b" or ["a", "b"]), not ${shown(merge)}`);
+    const [left, right, more]: unknown[] =
+      typeof merge === 'string' ? merge.split(' ') : Array.isArray(merge) ? merge : [];
+    if (typeof left !== 'string' || typeof right !== 'string' || more !== undefined) {
+      const expected = 'must be two tokens ("a b" or ["a", "b"])';
+      throw invalid(FILE, `model.merges[${index}]`, `${expected}, not ${shown(merge)}`);
     }
-    const [left, right] = parts as [string, string];
-    for (const token of [left, right, left + right]) {
-      if (!Object.hasOwn(vocab, token)) throw invalid(FILE, path, `needs ${shown(token)}, which model.vocab lacks`);
+    const missing = [left, right, left + right].find((token) => !ids.has(token));
+    if (missing !== undefined) {
+      throw invalid(FILE, `model.merges[${index}]`, `needs ${shown(missing)}, which model.vocab lacks`);
     }
     return [left, right];
   });
@@ -168,7 +176,8 @@ function readAddedTokens(value: unknown, tokens: Map<number, string>, ids: Map<s
     if (typeof content !== 'string' || content === '') {
       throw invalid(FILE, `${path}.content`, `must be a text of at least one character, not ${shown(content)}`);
     }
-    const id = readId(entry.id, `${path}.id`);
+    const { id } = entry;
+    if (!isId(id)) throw notAnId(id, `${path}.id`);
     if ((tokens.get(id) ?? content) !== content || (ids.get(content) ?? id) !== id) {
       const clash = tokens.get(id) ?? `id ${ids.get(content)}`;
       throw invalid(FILE, path, `gives ${shown(content)} the id ${id}, which contradicts ${shown(clash)}`);
@@ -191,11 +200,12 @@ function readAddedTokens(value: unknown, tokens: Map<number, string>, ids: Map<s
   });
 }
 
-function readId(value: unknown, path: string): number {
-  if (!Number.isInteger(value) || (value as number) < 0 || (value as number) >= MAX_TOKENS) {
-    throw invalid(FILE, path, `must be an integer from 0 to ${MAX_TOKENS - 1}, not ${shown(value)}`);
-  }
-  return value as number;
+function isId(value: unknown): value is number {
+  return Number.isInteger(value) && (value as number) >= 0 && (value as number) < MAX_TOKENS;
+}
+
+function notAnId(value: unknown, path: string) {
+  return invalid(FILE, path, `must be an integer from 0 to ${MAX_TOKENS - 1}, not ${shown(value)}`);
 }
 
 function readFlag(object: JsonObject, key: string, path: string): boolean {
