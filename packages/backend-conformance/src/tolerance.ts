@@ -10,7 +10,7 @@
  * errs by at most gamma_n * sum |a_i| |b_i|, gamma_n = n u / (1 - n u) (Higham, "Accuracy and Stability of Numerical
  * Algorithms", section 3.1). Accumulating more precisely errs by less.
  */
-import type { UnaryOp } from '@mariana/core';
+import type { UnaryOp, WeightFormat } from '@mariana/core';
 
 /** Unit roundoff of float32. */
 export const U = 2 ** -24;
@@ -133,4 +133,53 @@ export function toleranceOf(given: Partial<Tolerance> = {}): Tolerance {
     unary: { ...DEFAULT_TOLERANCE.unary, ...given.unary },
     activations: { ...given.activations },
   };
+}
+
+/**
+ * Bound on each value of a weight [out, in] that a backend converted to another format when it loaded it. Rounding to
+ * a shorter float is off by half a step. The formats with scales are taken with their usual pieces, for which `largest`
+ * gives the largest magnitude of the piece that a value lies in:
+ *
+ * - FP8: half a step of three mantissa bits, or of the subnormal codes: 2^-4 of the value, 2^-10 of largest / 448.
+ * - INT8: half of largest / 127.
+ * - INT4: codes reach from -8 to 7, so a value at the short end is off by up to one step of largest / 8; where a finer
+ *   or coarser scale has the smaller squared error, single values may be off by more, but not beyond largest / 5.
+ */
+export function conversionBound(format: WeightFormat, value: number, largest: number): number {
+  const magnitude = Math.abs(value);
+  switch (format) {
+    case 'f32':
+      return 0;
+    case 'bf16':
+      return magnitude * 2 ** -8;
+    case 'f16':
+      return magnitude * 2 ** -11 + 2 ** -25;
+    case 'fp8':
+      return Math.max(magnitude * 2 ** -4, (largest / 448) * 2 ** -10) * (1 + 4 * U) + 4 * U * magnitude;
+    case 'int8':
+      return (largest / 254) * (1 + 2 ** -16);
+    case 'int4':
+      return largest / 5;
+  }
+}
+
+/**
+ * How far each activation of a row [inputs] may be from its value before it meets a weight of this format: half a step
+ * of its group where the backend rounds it, else nothing.
+ */
+export function activationErrors(
+  row: ArrayLike<number>,
+  format: WeightFormat,
+  { activations }: Tolerance,
+): Float64Array {
+  const errors = new Float64Array(row.length);
+  const rounding = activations[format as keyof typeof activations];
+  if (rounding === undefined) return errors;
+  const group = Math.min(rounding.group, row.length);
+  for (let start = 0; start < row.length; start += group) {
+    let largest = 0;
+    for (let i = start; i < Math.min(start + group, row.length); i++) largest = Math.max(largest, Math.abs(row[i]!));
+    errors.fill((largest / (2 * rounding.levels)) * (1 + 2 ** -16), start, Math.min(start + group, row.length));
+  }
+  return errors;
 }

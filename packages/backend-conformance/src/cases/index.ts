@@ -1,15 +1,21 @@
 /** Every case of the suite, in the order in which a backend is best built. */
 import type { CaseDefinition } from '../conformance-case.ts';
+import { attentionCases } from './attention.ts';
 import { binaryCases } from './binary.ts';
 import { castCases } from './cast.ts';
+import { elementaryCases } from './elementary.ts';
+import { expertCases } from './experts.ts';
 import { lifetimeCases } from './lifetimes.ts';
 import { matmulCases } from './matmul.ts';
 import { movementCases } from './movement.ts';
+import { quantizeActivationCases } from './quantize-activations.ts';
 import { reduceCases } from './reduce.ts';
 import { refusalCases } from './refusals.ts';
+import { routeCases } from './route.ts';
 import { rowCases } from './rows.ts';
 import { storageCases } from './storage.ts';
 import { unaryCases } from './unary.ts';
+import { weightCases } from './weights.ts';
 
 export const allCases: readonly CaseDefinition[] = [
   ...storageCases,
@@ -22,4 +28,10 @@ export const allCases: readonly CaseDefinition[] = [
   ...castCases,
   ...lifetimeCases,
   ...refusalCases,
+  ...elementaryCases,
+  ...routeCases,
+  ...attentionCases,
+  ...quantizeActivationCases,
+  ...weightCases,
+  ...expertCases,
 ];

@@ -1,0 +1,415 @@
+/**
+ * Weights: what `loadWeight` makes of every format, and what `linear`, `embed` and `dequantize` make of a weight.
+ *
+ * The bound of a product does not depend on how a weight is packed: what the weight holds is asked of `dequantize`,
+ * which is checked on its own against the format, exactly if the backend holds it as it came.
+ */
+import {
+  DenseWeight,
+  MemorySource,
+  type Shape,
+  type Weight,
+  type WeightFormat,
+  type WeightSource,
+} from '@mariana/core';
+import fc from 'fast-check';
+import { axis, shape, valueSeed } from '../arbitraries.ts';
+import { type CaseDefinition, example, property } from '../conformance-case.ts';
+import { type Approximate, exactly, linear } from '../oracle/approximate.ts';
+import { count } from '../oracle/indexing.ts';
+import { anyElements, integers, randomFrom, reals } from '../random.ts';
+import { activationErrors, conversionBound, floorOf, type Tolerance } from '../tolerance.ts';
+import { defaultGrouping, type Grouping, knownWeight, WEIGHT_FORMATS } from '../weight-sources.ts';
+import type { Workbench } from '../workbench.ts';
+
+type Matrix = readonly [number, number];
+
+/** Shapes of weights: pieces that are whole, cut, and single. */
+const matrices: fc.Arbitrary<Matrix> = fc
+  .tuple(axis(130, 1), axis(130, 1))
+  .map(([out, inputs]) => [out, out * inputs > 6000 ? Math.max(1, Math.floor(6000 / out)) : inputs] as const);
+
+const MATRICES: readonly Matrix[] = [
+  [1, 1],
+  [3, 5],
+  [128, 128],
+  [129, 130],
+  [5, 257],
+  [257, 5],
+  [2, 33],
+];
+
+const groupings: fc.Arbitrary<Grouping | undefined> = fc.option(
+  fc.record({
+    blockSize: fc.constantFrom<readonly [number, number]>([64, 128], [16, 16], [3, 5], [1, 128]),
+    groupSize: fc.constantFrom(16, 32, 64, 128, 6),
+  }),
+  { nil: undefined },
+);
+
+/** The largest magnitude among the values that share a scale with each value, in the usual pieces of a format. */
+function largestOfPieces(values: Float32Array, [out, inputs]: Matrix, format: WeightFormat): (i: number) => number {
+  const { blockSize, groupSize } = defaultGrouping(format);
+  const [height, width] = format === 'fp8' ? blockSize : [1, groupSize];
+  const across = Math.ceil(inputs / width);
+  const piece = (i: number) => Math.floor(Math.floor(i / inputs) / height) * across + Math.floor((i % inputs) / width);
+  const largest = new Float64Array(Math.ceil(out / height) * across);
+  values.forEach((value, i) => {
+    largest[piece(i)] = Math.max(largest[piece(i)]!, Math.abs(value));
+  });
+  return (i) => largest[piece(i)]!;
+}
+
+/** Loads a weight and checks what it says about itself and what it holds. */
+async function loadChecked(
+  bench: Workbench,
+  format: WeightFormat,
+  shape: Matrix,
+  seed: number,
+  grouping: Grouping | undefined,
+): Promise<Weight> {
+  const { source, values } = knownWeight(randomFrom(seed), format, shape, grouping);
+  const weight = bench.hold(await bench.backend.loadWeight(source));
+  bench.must(weight.backend === bench.backend, `${source.name}: the weight does not name its backend`);
+  bench.must(`${weight.shape}` === `${shape}`, `${source.name}: the weight has shape [${weight.shape}]`);
+  const largest = largestOfPieces(values, shape, weight.format);
+  await bench.expect(bench.backend.dequantize(weight), {
+    shape,
+    values,
+    bound: (i) => (weight.format === format ? 0 : conversionBound(weight.format, values[i]!, largest(i))),
+  });
+  return weight;
+}
+
+/** The values that a weight holds, as the backend itself decodes them. */
+export async function heldValues({ backend }: Workbench, weight: Weight): Promise<Float32Array> {
+  using decoded = backend.dequantize(weight);
+  return (await backend.read(decoded)) as Float32Array;
+}
+
+/** x W^T, each row of x rounded as the backend says it does before it meets a weight of this format. */
+export function linearOf(x: Float32Array, held: Float32Array, weight: Weight, tolerance: Tolerance): Approximate {
+  const [out, inputs] = weight.shape;
+  const operand = exactly(x);
+  for (let start = 0; start < x.length; start += inputs) {
+    operand.errors.set(activationErrors(x.subarray(start, start + inputs), weight.format, tolerance), start);
+  }
+  return linear(operand, held, inputs, out);
+}
+
+async function expectLinear(bench: Workbench, weight: Weight, lead: Shape, seed: number): Promise<void> {
+  const [out, inputs] = weight.shape;
+  const x = reals(randomFrom(seed), count(lead) * inputs);
+  const { values, errors } = linearOf(x, await heldValues(bench, weight), weight, bench.tolerance);
+  await bench.expect(bench.backend.linear(bench.tensor(x, [...lead, inputs]), weight), {
+    shape: [...lead, out],
+    values,
+    bound: errors.map((error) => error + inputs * floorOf(bench.tolerance)),
+  });
+}
+
+const loads = (format: WeightFormat): CaseDefinition =>
+  property(
+    'loadWeight',
+    `${format} holds what its bytes mean`,
+    {
+      arbitrary: fc.record({ shape: matrices, grouping: groupings, seed: valueSeed }),
+      examples: MATRICES.map((shape, seed) => ({ shape, grouping: undefined, seed })),
+    },
+    async (bench, { shape, grouping, seed }) => {
+      await loadChecked(bench, format, shape, seed, grouping);
+    },
+  );
+
+const multiplies = (format: WeightFormat): CaseDefinition =>
+  property(
+    'linear',
+    `by ${format} weights, of vectors, matrices and stacks of them`,
+    {
+      arbitrary: fc.record({
+        shape: matrices,
+        lead: shape({ rank: [0, 3], elements: 9 }),
+        grouping: groupings,
+        seed: valueSeed,
+      }),
+      examples: [
+        ...MATRICES.map((shape, seed) => ({ shape, lead: [3], grouping: undefined, seed })),
+        { shape: [5, 129] as Matrix, lead: [], grouping: undefined, seed: 11 },
+        { shape: [5, 129] as Matrix, lead: [1], grouping: undefined, seed: 12 },
+        { shape: [7, 64] as Matrix, lead: [2, 3], grouping: undefined, seed: 13 },
+        { shape: [7, 64] as Matrix, lead: [0], grouping: undefined, seed: 14 },
+        { shape: [7, 64] as Matrix, lead: [2, 0], grouping: undefined, seed: 15 },
+      ],
+    },
+    async (bench, { shape, lead, grouping, seed }) => {
+      const { source } = knownWeight(randomFrom(seed), format, shape, grouping);
+      await expectLinear(bench, bench.hold(await bench.backend.loadWeight(source)), lead, seed + 1);
+    },
+  );
+
+const embeds = (format: WeightFormat): CaseDefinition =>
+  property(
+    'embed',
+    `takes rows of ${format} weights`,
+    {
+      arbitrary: fc.record({ shape: matrices, tokens: axis(33), seed: valueSeed }),
+      examples: MATRICES.map((shape, seed) => ({ shape, tokens: 5, seed })),
+    },
+    async (bench, { shape, tokens, seed }) => {
+      const random = randomFrom(seed);
+      const [rows, width] = shape;
+      const { source } = knownWeight(random, format, shape);
+      const weight = bench.hold(await bench.backend.loadWeight(source));
+      const held = await heldValues(bench, weight);
+      const ids = integers(random, tokens, 0, rows - 1);
+      await bench.expect(bench.backend.embed(bench.tensor(ids, [tokens]), weight), {
+        shape: [tokens, width],
+        values: [...ids].flatMap((id) => [...held.subarray(id * width, (id + 1) * width)]),
+      });
+    },
+  );
+
+const keepsBooks = (format: WeightFormat): CaseDefinition =>
+  example('weightBytes', `of ${format} is known before, true after, and counted`, async (bench) => {
+    const { backend } = bench;
+    for (const shape of [...MATRICES, [64, 320] as const]) {
+      const { source } = knownWeight(randomFrom(1), format, shape);
+      const before = backend.memory().bytes;
+      const foretold = backend.weightBytes(source);
+      const weight = bench.hold(await backend.loadWeight(source));
+      const grown = backend.memory().bytes - before;
+      const said = `[${shape}] as ${weight.format}: weightBytes ${foretold}, byteLength ${weight.byteLength}`;
+      bench.must(foretold === weight.byteLength, said);
+      bench.must(grown === weight.byteLength, `${said}, but memory().bytes grew by ${grown}`);
+      weight.dispose();
+      weight.dispose(); // harmless, as for tensors
+      bench.expectNothingLeft();
+    }
+  });
+
+const promises = (format: WeightFormat): CaseDefinition =>
+  example('loadWeight', `${format} is held as the capabilities say`, async (bench) => {
+    const { weightFormats } = bench.backend.capabilities;
+    const should = weightFormats.includes(format) ? format : weightFormats[0];
+    const { source } = knownWeight(randomFrom(1), format, [40, 130]);
+    const weight = bench.hold(await bench.backend.loadWeight(source));
+    bench.must(weight.format === should, `held as ${weight.format}, but the capabilities say ${should}`);
+  });
+
+const gone = (format: WeightFormat): CaseDefinition =>
+  example('linear', `refuses ${format} weights that are disposed or of another backend`, async (bench) => {
+    const { backend, foreign } = bench;
+    const { source } = knownWeight(randomFrom(1), format, [4, 6]);
+    const [x, ids] = [bench.tensor(new Float32Array(12), [2, 6]), bench.tensor(Int32Array.of(1), [1])];
+    const disposed = await backend.loadWeight(source);
+    disposed.dispose();
+    const other = bench.hold(await foreign.loadWeight(source));
+    const calls = (weight: Weight): readonly [string, () => unknown][] => [
+      ['linear', () => backend.linear(x, weight)],
+      ['embed', () => backend.embed(ids, weight)],
+      ['dequantize', () => backend.dequantize(weight)],
+    ];
+    for (const [name, call] of calls(disposed)) await bench.refuses(`${name}, disposed,`, 'TENSOR_DISPOSED', call);
+    for (const [name, call] of calls(other)) await bench.refuses(`${name}, of another backend,`, 'WRONG_BACKEND', call);
+  });
+
+/** A source whose values cannot be read. */
+function broken(source: WeightSource): WeightSource {
+  const values = new MemorySource(new Uint8Array(source.values.byteLength), 'broken');
+  values.read = async () => {
+    throw new RangeError('the disk is gone');
+  };
+  return { ...source, values };
+}
+
+/** A source with one byte less than its shape asks for. */
+function truncated(source: WeightSource): WeightSource {
+  return { ...source, values: new MemorySource(new Uint8Array(source.values.byteLength - 1), 'truncated') };
+}
+
+export const weightCases: readonly CaseDefinition[] = [
+  ...WEIGHT_FORMATS.map(loads),
+  ...WEIGHT_FORMATS.map(promises),
+
+  example('loadWeight', 'refuses FP8 NaN codes, wherever they are', async (bench) => {
+    const { source } = knownWeight(randomFrom(1), 'fp8', [3, 130]);
+    const codes = new Uint8Array(source.values.byteLength);
+    for (const [at, code] of [
+      [0, 0x7f],
+      [200, 0xff],
+      [389, 0x7f],
+    ] as const) {
+      const damaged = codes.with(at, code);
+      await bench.refuses(`a NaN code at ${at}`, 'TENSOR_INVALID', () =>
+        bench.backend.loadWeight({ ...source, values: new MemorySource(damaged, 'codes') }),
+      );
+    }
+  }),
+
+  ...WEIGHT_FORMATS.map((format) =>
+    example(
+      'loadWeight',
+      `${format} that cannot be read, or is cut short, is refused and leaves nothing`,
+      async (bench) => {
+        const { backend } = bench;
+        const { source } = knownWeight(randomFrom(1), format, [6, 10]);
+        let caught: unknown;
+        await backend.loadWeight(broken(source)).catch((error: unknown) => {
+          caught = error;
+        });
+        bench.must(caught instanceof RangeError, `the error of the source came out as ${String(caught)}`);
+        bench.expectNothingLeft();
+        await bench.refuses('a source cut short', undefined, () => backend.loadWeight(truncated(source)));
+        if ('scales' in source) {
+          const scales = new MemorySource(new Uint8Array(source.scales.byteLength - 4), 'scales');
+          await bench.refuses('scales cut short', undefined, () => backend.loadWeight({ ...source, scales }));
+        }
+      },
+    ),
+  ),
+
+  example('loadWeights', 'gives what loadWeight gives, in order', async (bench) => {
+    const { backend } = bench;
+    bench.must((await backend.loadWeights([])).length === 0, 'no sources gave weights');
+    for (const format of WEIGHT_FORMATS) {
+      const known = [1, 2, 3].map((seed) => knownWeight(randomFrom(seed), format, [9, 70]));
+      const weights = await backend.loadWeights(known.map(({ source }) => source));
+      for (const weight of weights) bench.hold(weight);
+      bench.must(weights.length === 3, `3 sources gave ${weights.length} weights`);
+      for (const [i, weight] of weights.entries()) {
+        const alone = bench.hold(await backend.loadWeight(known[i]!.source));
+        const values = await heldValues(bench, alone);
+        await bench.expect(backend.dequantize(weight), { shape: [9, 70], values, bits: true });
+        await expectLinear(bench, weight, [2], 7);
+      }
+      // One of them can go without the others.
+      weights[1]!.dispose();
+      await expectLinear(bench, weights[2]!, [1], 8);
+    }
+  }),
+
+  example('loadWeights', 'frees those that it has when one fails', async (bench) => {
+    const sources = [1, 2].map((seed) => knownWeight(randomFrom(seed), 'int8', [8, 40]).source);
+    let caught: unknown;
+    await bench.backend.loadWeights([...sources, broken(sources[0]!)]).catch((error: unknown) => {
+      caught = error;
+    });
+    bench.must(caught instanceof RangeError, `the error of the source came out as ${String(caught)}`);
+  }),
+
+  ...WEIGHT_FORMATS.map(keepsBooks),
+
+  ...WEIGHT_FORMATS.map(multiplies),
+  ...WEIGHT_FORMATS.map(gone),
+
+  example('linear', 'by a weight without inputs is zero, and by one without outputs is empty', async (bench) => {
+    const { backend } = bench;
+    const narrow = bench.hold(backend.denseWeight(backend.upload(new Float32Array(0), [3, 0])));
+    const none = bench.hold(backend.denseWeight(backend.upload(new Float32Array(0), [0, 3])));
+    const [empty, x] = [bench.tensor(new Float32Array(0), [2, 0]), bench.tensor(new Float32Array(6), [2, 3])];
+    await bench.expect(backend.linear(empty, narrow), { shape: [2, 3], values: new Float32Array(6) });
+    await bench.expect(backend.linear(x, none), { shape: [2, 0], values: [] });
+  }),
+
+  example('linear', 'what is not finite stays in its row', async (bench) => {
+    const { backend } = bench;
+    const weight = bench.hold(backend.denseWeight(backend.upload(new Float32Array(15).fill(1), [3, 5])));
+    const rows = [1, 2, 3, 4, 5, Number.NaN, 1, 1, 1, 1, Number.POSITIVE_INFINITY, 1, 1, 1, 1];
+    const sums = [15, Number.NaN, Number.POSITIVE_INFINITY];
+    await bench.expect(backend.linear(bench.tensor(Float32Array.from(rows), [3, 5]), weight), {
+      shape: [3, 3],
+      values: sums.flatMap((sum) => [sum, sum, sum]),
+    });
+  }),
+
+  example('linear', 'refuses inputs that do not fit, scalars, other dtypes', async (bench) => {
+    const { backend } = bench;
+    const scalar = bench.tensor(new Float32Array(1), []);
+    const [x, row] = [bench.tensor(new Float32Array(12), [2, 6]), bench.tensor(new Float32Array(5), [5])];
+    const ints = bench.tensor(new Int32Array(10), [2, 5]);
+    for (const format of WEIGHT_FORMATS) {
+      const { source } = knownWeight(randomFrom(1), format, [4, 5]);
+      const weight = bench.hold(await backend.loadWeight(source));
+      await bench.refuses(`${x} by [4, 5] as ${format}`, 'SHAPE_MISMATCH', () => backend.linear(x, weight));
+      await bench.refuses(`a scalar by ${format}`, 'SHAPE_MISMATCH', () => backend.linear(scalar, weight));
+      await bench.refuses(`i32 by ${format}`, 'DTYPE_MISMATCH', () => backend.linear(ints, weight));
+      await bench.expect(backend.linear(row, weight), { shape: [4], values: [0, 0, 0, 0] });
+    }
+  }),
+
+  ...WEIGHT_FORMATS.map(embeds),
+
+  example('embed', 'refuses ids that are no i32', async (bench) => {
+    const { source } = knownWeight(randomFrom(1), 'bf16', [4, 6]);
+    const weight = bench.hold(await bench.backend.loadWeight(source));
+    const ids = bench.tensor(Float32Array.of(1), [1]);
+    await bench.refuses('f32 ids', 'DTYPE_MISMATCH', () => bench.backend.embed(ids, weight));
+  }),
+
+  example('embed', 'refuses indices out of range', async (bench) => {
+    for (const format of WEIGHT_FORMATS) {
+      const { source } = knownWeight(randomFrom(1), format, [4, 6]);
+      const weight = bench.hold(await bench.backend.loadWeight(source));
+      for (const bad of [4, -1]) {
+        const ids = bench.tensor(Int32Array.of(1, bad), [2]);
+        await bench.refuses(`id ${bad} of 4`, 'INVALID_ARGUMENT', () => bench.backend.embed(ids, weight));
+      }
+    }
+  }),
+
+  example('dequantize', 'gives a tensor that can go without the weight, and come again', async (bench) => {
+    for (const format of WEIGHT_FORMATS) {
+      const { source } = knownWeight(randomFrom(1), format, [5, 40]);
+      const weight = bench.hold(await bench.backend.loadWeight(source));
+      bench.backend.dequantize(weight).dispose();
+      await expectLinear(bench, weight, [2], 3);
+      const values = await heldValues(bench, weight);
+      const decoded = bench.hold(bench.backend.dequantize(weight));
+      weight.dispose();
+      bench.tensor(new Float32Array(200).fill(9), [200]); // may be given storage that is free
+      await bench.expect(decoded, { shape: [5, 40], values, bits: true });
+    }
+  }),
+
+  ...(['f32', 'bf16', 'f16'] as const).map((dtype) =>
+    property(
+      'denseWeight',
+      `made of a ${dtype} tensor`,
+      { arbitrary: fc.record({ shape: matrices, seed: valueSeed }) },
+      async (bench, { shape, seed }) => {
+        const { backend } = bench;
+        const { source, values } = knownWeight(randomFrom(seed), dtype, shape);
+        const codes = new Uint8Array(source.values.byteLength);
+        await source.values.read(0, codes);
+        const data = dtype === 'f32' ? new Float32Array(codes.buffer) : new Uint16Array(codes.buffer);
+        const weight = bench.hold(backend.denseWeight(backend.upload(data, shape, dtype)));
+        bench.must(weight instanceof DenseWeight, 'denseWeight made a weight that is no DenseWeight');
+        bench.must(weight.format === dtype, `the format of a ${dtype} tensor is ${weight.format}`);
+        await bench.expect(backend.dequantize(weight), { shape, values, bits: true });
+        await expectLinear(bench, weight, [3], seed + 1);
+      },
+    ),
+  ),
+
+  example('denseWeight', 'outlives the scope in which it was made, and takes its tensor with it', async (bench) => {
+    const { backend } = bench;
+    const before = backend.memory();
+    const weight = backend.scope(() => backend.denseWeight(backend.upload(Float32Array.of(1, 2), [1, 2])));
+    await bench.expect(backend.linear(bench.tensor(Float32Array.of(3, 4), [2]), weight), { shape: [1], values: [11] });
+    weight.dispose();
+    const { tensors } = backend.memory();
+    bench.must(tensors === before.tensors + 1, `a disposed weight left ${tensors - before.tensors - 1} tensors`);
+  }),
+
+  example('denseWeight', 'refuses what is no matrix, and dtypes that are no weights', async (bench) => {
+    const { backend } = bench;
+    const vector = bench.tensor(new Float32Array(4), [4]);
+    const cube = bench.tensor(new Float32Array(8), [2, 2, 2]);
+    await bench.refuses('a vector', 'SHAPE_MISMATCH', () => backend.denseWeight(vector));
+    await bench.refuses('a cube', 'SHAPE_MISMATCH', () => backend.denseWeight(cube));
+    for (const dtype of ['i32', 'e4m3', 'e5m2', 'i8', 'u8'] as const) {
+      const codes = bench.tensor(anyElements(randomFrom(1), dtype, 4), [2, 2], dtype);
+      await bench.refuses(`a tensor of ${dtype}`, 'DTYPE_MISMATCH', () => backend.denseWeight(codes));
+    }
+  }),
+];
