@@ -1,0 +1,249 @@
+/**
+ * C[M, N] (+)= op(A)[M, K] op(B)[K, N], F32 with f32 sums; B may be BF16 or E4M3 (as rows [N, K]), decoded on the way.
+ *
+ * A unit is a block of MB x NB of C. For each KC of K, B's block is packed into panels of 8 columns ([k][8]: 8 KB, which
+ * stay in the first-level cache) and A is read where it lies, or from a packed copy if it is transposed; the inner tile
+ * is 4 x 8 in registers, fed by two loads of B and four broadcasts of A for eight multiply-adds.
+ *
+ * Arguments: A, B, C, M, N, K, lda, ldb, ldc, transA (A is [K, M]), transB (B is [N, K]), format of B (0 f32, 1 bf16,
+ * 2 fp8; the last two with transB), scales, scaleStride, rows (list of rows of A, or 0; not with transA), accumulate,
+ * batch, strides of A, B, C in a batch (elements). Units are batch x row blocks x column blocks.
+ */
+import { decodeBf16, decodeE4m3 } from './formats';
+import { arg, argPtr, madd, rowAt, zero } from './simd';
+import { SCRATCH_WORK } from './scratch';
+
+export const MB: i32 = 128;
+export const NB: i32 = 64;
+const KC: i32 = 256;
+const NR: i32 = 8;
+/** Offsets in the work area: packed B, packed A, one panel of decoded rows, one tile at the edge. */
+const PACKED_B: usize = SCRATCH_WORK;
+const PACKED_A: usize = PACKED_B + <usize>(KC * NB * 4);
+const DECODED: usize = PACKED_A + <usize>(KC * MB * 4);
+const EDGE: usize = DECODED + <usize>(NR * KC * 4);
+
+export function gemm(args: usize, begin: i32, end: i32, scratch: usize): void {
+  const M = arg(args, 3), N = arg(args, 4), K = arg(args, 5);
+  const lda = <usize>arg(args, 6) << 2, ldc = <usize>arg(args, 8) << 2, transA = arg(args, 9);
+  const rows = argPtr(args, 14), accumulate = arg(args, 15);
+  const mBlocks = (M + MB - 1) / MB, nBlocks = (N + NB - 1) / NB;
+  const packedA = scratch + PACKED_A, packedB = scratch + PACKED_B;
+  for (let u = begin; u < end; u++) {
+    const nb = u % nBlocks, mb = (u / nBlocks) % mBlocks;
+    const batch = <usize>(u / (nBlocks * mBlocks));
+    const A = argPtr(args, 0) + (batch * <usize>arg(args, 17) << 2);
+    const B = argPtr(args, 1) + (batch * <usize>arg(args, 18) << 2);
+    const C = argPtr(args, 2) + (batch * <usize>arg(args, 19) << 2);
+    const m0 = mb * MB, mn = min(MB, M - m0), n0 = nb * NB, nn = min(NB, N - n0);
+    if (K == 0 && !accumulate) {
+      for (let m = 0; m < mn; m++) memory.fill(C + <usize>(m0 + m) * ldc + (<usize>n0 << 2), 0, <usize>nn << 2);
+    }
+    for (let k0 = 0; k0 < K; k0 += KC) {
+      const kn = min(KC, K - k0);
+      packB(args, B, n0, nn, k0, kn, packedB, scratch + DECODED);
+      if (transA) packTransposedA(A, lda, m0, mn, k0, kn, packedA);
+      const add = accumulate || k0 > 0;
+      for (let n = 0; n < nn; n += NR) {
+        const b = packedB + (<usize>n * <usize>KC << 2);
+        const cn = min(NR, nn - n);
+        for (let m = 0; m < mn; m += 4) {
+          const cm = min(4, mn - m);
+          let a0: usize, a1: usize, a2: usize, a3: usize;
+          const i1 = min(m + 1, mn - 1), i2 = min(m + 2, mn - 1), i3 = min(m + 3, mn - 1);
+          if (transA) {
+            a0 = packedA + (<usize>m * KC << 2), a1 = packedA + (<usize>i1 * KC << 2);
+            a2 = packedA + (<usize>i2 * KC << 2), a3 = packedA + (<usize>i3 * KC << 2);
+          } else {
+            const k = <usize>k0 << 2;
+            a0 = rowAt(A, <i32>(lda >> 2), rows, m0 + m) + k, a1 = rowAt(A, <i32>(lda >> 2), rows, m0 + i1) + k;
+            a2 = rowAt(A, <i32>(lda >> 2), rows, m0 + i2) + k, a3 = rowAt(A, <i32>(lda >> 2), rows, m0 + i3) + k;
+          }
+          const c = C + <usize>(m0 + m) * ldc + (<usize>(n0 + n) << 2);
+          if (cm == 4 && cn == NR) {
+            tile(a0, a1, a2, a3, b, kn, c, ldc, add);
+          } else {
+            const edge = scratch + EDGE;
+            tile(a0, a1, a2, a3, b, kn, edge, NR * 4, 0);
+            for (let i = 0; i < cm; i++) {
+              for (let j = 0; j < cn; j++) {
+                const at = c + <usize>i * ldc + (<usize>j << 2);
+                const v = load<f32>(edge + (<usize>(i * NR + j) << 2));
+                store<f32>(at, add ? load<f32>(at) + v : v);
+              }
+            }
+          }
+        }
+      }
+    }
+  }
+}
+
+/** One 4 x 8 tile. */
+function tile(a0: usize, a1: usize, a2: usize, a3: usize, b: usize, kn: i32, c: usize, ldc: usize, add: i32): void {
+  if (ASC_FEATURE_SIMD) {
+    let c00 = zero(), c01 = zero(), c10 = zero(), c11 = zero(), c20 = zero(), c21 = zero(), c30 = zero(), c31 = zero();
+    const d1 = a1 - a0, d2 = a2 - a0, d3 = a3 - a0;
+    for (const e = a0 + (<usize>kn << 2); a0 < e; a0 += 4, b += 32) {
+      const b0 = v128.load(b), b1 = v128.load(b, 16);
+      const x0 = v128.load32_splat(a0);
+      c00 = madd(b0, x0, c00);
+      c01 = madd(b1, x0, c01);
+      const x1 = v128.load32_splat(a0 + d1);
+      c10 = madd(b0, x1, c10);
+      c11 = madd(b1, x1, c11);
+      const x2 = v128.load32_splat(a0 + d2);
+      c20 = madd(b0, x2, c20);
+      c21 = madd(b1, x2, c21);
+      const x3 = v128.load32_splat(a0 + d3);
+      c30 = madd(b0, x3, c30);
+      c31 = madd(b1, x3, c31);
+    }
+    put(c, c00, c01, add);
+    put(c + ldc, c10, c11, add);
+    put(c + 2 * ldc, c20, c21, add);
+    put(c + 3 * ldc, c30, c31, add);
+    return;
+  }
+  for (let i = 0; i < 4; i++) {
+    const a = i == 0 ? a0 : i == 1 ? a1 : i == 2 ? a2 : a3;
+    for (let j: usize = 0; j < 8; j += 4) {
+      let s0: f32 = 0, s1: f32 = 0, s2: f32 = 0, s3: f32 = 0;
+      for (let k: usize = 0; k < <usize>kn; k++) {
+        const v = load<f32>(a + (k << 2));
+        const p = b + (k << 5) + (j << 2);
+        s0 += v * load<f32>(p);
+        s1 += v * load<f32>(p, 4);
+        s2 += v * load<f32>(p, 8);
+        s3 += v * load<f32>(p, 12);
+      }
+      const o = c + <usize>i * ldc + (j << 2);
+      store<f32>(o, add ? load<f32>(o) + s0 : s0);
+      store<f32>(o, add ? load<f32>(o, 4) + s1 : s1, 4);
+      store<f32>(o, add ? load<f32>(o, 8) + s2 : s2, 8);
+      store<f32>(o, add ? load<f32>(o, 12) + s3 : s3, 12);
+    }
+  }
+}
+
+// @ts-ignore: decorator
+@inline
+function put(c: usize, a: v128, b: v128, add: i32): void {
+  v128.store(c, add ? f32x4.add(v128.load(c), a) : a);
+  v128.store(c, add ? f32x4.add(v128.load(c, 16), b) : b, 16);
+}
+
+/** Columns n0.. of op(B), rows k0.. of it, as panels of 8 columns: [k][8], the last one filled up with zeros. */
+function packB(args: usize, B: usize, n0: i32, nn: i32, k0: i32, kn: i32, dst: usize, decoded: usize): void {
+  const ldb = <usize>arg(args, 7), transB = arg(args, 10), format = arg(args, 11);
+  const scales = argPtr(args, 12), scaleStride = arg(args, 13);
+  for (let n = 0; n < nn; n += NR) {
+    const panel = dst + (<usize>n * <usize>KC << 2);
+    const width = min(NR, nn - n);
+    if (!transB) {
+      for (let k = 0; k < kn; k++) {
+        const from = B + ((<usize>(k0 + k) * ldb + <usize>(n0 + n)) << 2);
+        const to = panel + (<usize>k << 5);
+        if (ASC_FEATURE_SIMD) {
+          if (width == NR) {
+            v128.store(to, v128.load(from));
+            v128.store(to, v128.load(from, 16), 16);
+            continue;
+          }
+        }
+        for (let j = 0; j < NR; j++) {
+          store<f32>(to + (<usize>j << 2), j < width ? load<f32>(from + (<usize>j << 2)) : 0);
+        }
+      }
+      continue;
+    }
+    if (format == 0) {
+      const from = B + ((<usize>(n0 + n) * ldb + <usize>k0) << 2);
+      transposePanel(from, ldb << 2, width, kn, panel);
+      continue;
+    }
+    for (let j = 0; j < width; j++) {
+      const row = n0 + n + j;
+      const to = decoded + (<usize>j * KC << 2);
+      const at = <usize>row * ldb + <usize>k0;
+      if (format == 1) {
+        decodeBf16(B + (at << 1), to, kn);
+      } else {
+        // KC is a multiple of 128, so k0 begins a block.
+        const s = scales + (<usize>(row >> 7) * <usize>scaleStride + <usize>(k0 >> 7) << 2);
+        for (let k = 0; k < kn; k += 128) {
+          decodeE4m3(B + at + <usize>k, to + (<usize>k << 2), min(128, kn - k), load<f32>(s + (<usize>(k >> 7) << 2)));
+        }
+      }
+    }
+    transposePanel(decoded, <usize>KC << 2, width, kn, panel);
+  }
+}
+
+/** `width` <= 8 rows of kn to [k][8]. */
+function transposePanel(from: usize, stride: usize, width: i32, kn: i32, panel: usize): void {
+  let k = 0;
+  if (ASC_FEATURE_SIMD) {
+    if (width == NR) {
+      for (; k + 4 <= kn; k += 4) {
+        const p = from + (<usize>k << 2), to = panel + (<usize>k << 5);
+        transpose4(p, stride, to);
+        transpose4(p + 4 * stride, stride, to + 16);
+      }
+    }
+  }
+  for (; k < kn; k++) {
+    const to = panel + (<usize>k << 5);
+    for (let j = 0; j < NR; j++) {
+      const v: f32 = j < width ? load<f32>(from + <usize>j * stride + (<usize>k << 2)) : 0;
+      store<f32>(to + (<usize>j << 2), v);
+    }
+  }
+}
+
+// @ts-ignore: decorator
+@inline
+function transpose4(p: usize, stride: usize, to: usize): void {
+  const a = v128.load(p), b = v128.load(p + stride), c = v128.load(p + 2 * stride), d = v128.load(p + 3 * stride);
+  const ab0 = v128.shuffle<f32>(a, b, 0, 4, 1, 5), ab1 = v128.shuffle<f32>(a, b, 2, 6, 3, 7);
+  const cd0 = v128.shuffle<f32>(c, d, 0, 4, 1, 5), cd1 = v128.shuffle<f32>(c, d, 2, 6, 3, 7);
+  v128.store(to, v128.shuffle<f32>(ab0, cd0, 0, 1, 4, 5));
+  v128.store(to, v128.shuffle<f32>(ab0, cd0, 2, 3, 6, 7), 32);
+  v128.store(to, v128.shuffle<f32>(ab1, cd1, 0, 1, 4, 5), 64);
+  v128.store(to, v128.shuffle<f32>(ab1, cd1, 2, 3, 6, 7), 96);
+}
+
+/** A block of A stored as [K, M] to rows of KC. */
+function packTransposedA(A: usize, lda: usize, m0: i32, mn: i32, k0: i32, kn: i32, dst: usize): void {
+  const from = A + <usize>k0 * lda + (<usize>m0 << 2);
+  let m = 0;
+  if (ASC_FEATURE_SIMD) {
+    for (; m + 4 <= mn; m += 4) {
+      const p = from + (<usize>m << 2), to = dst + (<usize>m * KC << 2);
+      let k = 0;
+      for (; k + 4 <= kn; k += 4) transposeInto(p + <usize>k * lda, lda, to + (<usize>k << 2), <usize>KC << 2);
+      for (; k < kn; k++) {
+        for (let i: usize = 0; i < 4; i++) {
+          store<f32>(to + ((i * KC + <usize>k) << 2), load<f32>(p + <usize>k * lda + (i << 2)));
+        }
+      }
+    }
+  }
+  for (; m < mn; m++) {
+    for (let k = 0; k < kn; k++) {
+      store<f32>(dst + (<usize>(m * KC + k) << 2), load<f32>(from + <usize>k * lda + (<usize>m << 2)));
+    }
+  }
+}
+
+// @ts-ignore: decorator
+@inline
+function transposeInto(p: usize, stride: usize, to: usize, toStride: usize): void {
+  const a = v128.load(p), b = v128.load(p + stride), c = v128.load(p + 2 * stride), d = v128.load(p + 3 * stride);
+  const ab0 = v128.shuffle<f32>(a, b, 0, 4, 1, 5), ab1 = v128.shuffle<f32>(a, b, 2, 6, 3, 7);
+  const cd0 = v128.shuffle<f32>(c, d, 0, 4, 1, 5), cd1 = v128.shuffle<f32>(c, d, 2, 6, 3, 7);
+  v128.store(to, v128.shuffle<f32>(ab0, cd0, 0, 1, 4, 5));
+  v128.store(to + toStride, v128.shuffle<f32>(ab0, cd0, 2, 3, 6, 7));
+  v128.store(to + 2 * toStride, v128.shuffle<f32>(ab1, cd1, 0, 1, 4, 5));
+  v128.store(to + 3 * toStride, v128.shuffle<f32>(ab1, cd1, 2, 3, 6, 7));
+}

@@ -1,0 +1,272 @@
+/**
+ * y[T, N] = x[T, K] W[N, K]^T for INT4 weights in panels of 16 rows (`quantize.ts` has the layouts). A nibble n stands
+ * for n - 8: the products run on the nibbles as they are, and eight times the sum of x is taken off at each group.
+ * A nibble fits the seven bits that the relaxed dot is sure of on every machine.
+ *
+ * Arguments as `matmulInt8`; `offset` is not used. Units are panels.
+ */
+import { PANEL, groupsOf } from './quantize';
+import { put16, put8 } from './int8';
+import { arg, argPtr, madd, zero } from './simd';
+
+const TOKEN_BLOCK: i32 = 32;
+
+// @ts-ignore: decorator
+@inline
+function recordAt(x: usize, record: usize, rows: usize, t: i32): usize {
+  return x + <usize>(rows ? load<i32>(rows + (<usize>t << 2)) : t) * record;
+}
+
+// @ts-ignore: decorator
+@inline
+function headBytes(Kp: i32): usize {
+  return <usize>(groupsOf(Kp, 128) + (Kp >> 5)) << 2;
+}
+
+// @ts-ignore: decorator
+@inline
+function minusEight(sums: usize, k0: i32, len: i32): i32 {
+  let sum = 0;
+  for (let k = k0; k < k0 + len; k += 32) sum += load<i32>(sums + (<usize>(k >> 5) << 2));
+  return sum * -8;
+}
+
+export function matmulInt4(args: usize, begin: i32, end: i32): void {
+  const x = argPtr(args, 0), record = <usize>arg(args, 1), w = argPtr(args, 2), scales = argPtr(args, 3);
+  const y = argPtr(args, 4), T = arg(args, 5), N = arg(args, 6), Kp = arg(args, 7), group = arg(args, 8);
+  const yStride = <usize>arg(args, 9) << 2, rows = argPtr(args, 10), planes = arg(args, 11), accumulate = arg(args, 13);
+  const panelBytes = <usize>Kp * PANEL >> 1;
+  const scaleBytes = <usize>groupsOf(Kp, group) * (PANEL * 4);
+  for (let t0 = 0; t0 < T; t0 += TOKEN_BLOCK) {
+    const tEnd = min(T, t0 + TOKEN_BLOCK);
+    for (let p = begin; p < end; p++) {
+      const wp = w + <usize>p * panelBytes;
+      const sp = scales + <usize>p * scaleBytes;
+      const n = min(PANEL, N - p * PANEL);
+      const out = y + (<usize>p * PANEL << 2);
+      let t = t0;
+      if (ASC_FEATURE_SIMD) {
+        for (; t + 4 <= tEnd; t += 4) {
+          const r0 = recordAt(x, record, rows, t), r1 = recordAt(x, record, rows, t + 1);
+          const r2 = recordAt(x, record, rows, t + 2), r3 = recordAt(x, record, rows, t + 3);
+          for (let quarter: usize = 0; quarter < 4; quarter++) {
+            const m = n - <i32>quarter * 4;
+            if (m <= 0) break;
+            const o = out + <usize>t * yStride + quarter * 16;
+            if (ASC_FEATURE_RELAXED_SIMD) {
+              quad4x4(r0, r1, r2, r3, wp + quarter * 16, sp + quarter * 16, o, yStride, m, Kp, group, planes, accumulate);
+            } else {
+              pair4x4(r0, r1, r2, r3, wp + quarter * 8, sp + quarter * 16, o, yStride, m, Kp, group, accumulate);
+            }
+          }
+        }
+      }
+      for (; t < tEnd; t++) {
+        const r = recordAt(x, record, rows, t);
+        const o = out + <usize>t * yStride;
+        if (ASC_FEATURE_RELAXED_SIMD) quad16x1(r, wp, sp, o, n, Kp, group, planes, accumulate);
+        else if (ASC_FEATURE_SIMD) pair16x1(r, wp, sp, o, n, Kp, group, accumulate);
+        else scalar16x1(r, wp, sp, o, n, Kp, group, accumulate);
+      }
+    }
+  }
+}
+
+// @ts-ignore: decorator
+@inline
+function lowNibbles(w: v128): v128 {
+  return v128.and(w, i8x16.splat(0x0f));
+}
+
+// @ts-ignore: decorator
+@inline
+function highNibbles(w: v128): v128 {
+  return v128.and(i16x8.shr_u(w, 4), i8x16.splat(0x0f));
+}
+
+function quad16x1(
+  r: usize, w: usize, s: usize, out: usize, n: i32, Kp: i32, group: i32, planes: i32, accumulate: i32,
+): void {
+  const sums = r + (<usize>groupsOf(Kp, 128) << 2);
+  let t0 = zero(), t1 = zero(), t2 = zero(), t3 = zero();
+  const first = r + headBytes(Kp);
+  for (let k0 = 0; k0 < Kp; k0 += group, s += PANEL * 4) {
+    const len = min(group, Kp - k0);
+    const start = i32x4.splat(minusEight(sums, k0, len));
+    let a0: v128, a1: v128, a2: v128, a3: v128;
+    if (planes == 1) a0 = start, a1 = start, a2 = start, a3 = start;
+    else a0 = zero(), a1 = zero(), a2 = zero(), a3 = zero();
+    const wGroup = w + (<usize>k0 * PANEL >> 1);
+    for (let plane = 0; plane < planes; plane++) {
+      if (plane) {
+        a0 = i32x4.add(i32x4.shl(a0, 8), start), a1 = i32x4.add(i32x4.shl(a1, 8), start);
+        a2 = i32x4.add(i32x4.shl(a2, 8), start), a3 = i32x4.add(i32x4.shl(a3, 8), start);
+      }
+      let q = first + <usize>(plane * Kp + k0);
+      let wk = wGroup;
+      for (const e = q + <usize>len; q < e; q += 8, wk += 64) {
+        const xa = v128.load32_splat(q);
+        const xb = v128.load32_splat(q, 4);
+        const w0 = v128.load(wk);
+        a0 = i32x4.relaxed_dot_i8x16_i7x16_add_s(xa, lowNibbles(w0), a0);
+        a0 = i32x4.relaxed_dot_i8x16_i7x16_add_s(xb, highNibbles(w0), a0);
+        const w1 = v128.load(wk, 16);
+        a1 = i32x4.relaxed_dot_i8x16_i7x16_add_s(xa, lowNibbles(w1), a1);
+        a1 = i32x4.relaxed_dot_i8x16_i7x16_add_s(xb, highNibbles(w1), a1);
+        const w2 = v128.load(wk, 32);
+        a2 = i32x4.relaxed_dot_i8x16_i7x16_add_s(xa, lowNibbles(w2), a2);
+        a2 = i32x4.relaxed_dot_i8x16_i7x16_add_s(xb, highNibbles(w2), a2);
+        const w3 = v128.load(wk, 48);
+        a3 = i32x4.relaxed_dot_i8x16_i7x16_add_s(xa, lowNibbles(w3), a3);
+        a3 = i32x4.relaxed_dot_i8x16_i7x16_add_s(xb, highNibbles(w3), a3);
+      }
+    }
+    const xs = v128.load32_splat(r + (<usize>(k0 >> 7) << 2));
+    t0 = madd(f32x4.convert_i32x4_s(a0), f32x4.mul(v128.load(s), xs), t0);
+    t1 = madd(f32x4.convert_i32x4_s(a1), f32x4.mul(v128.load(s, 16), xs), t1);
+    t2 = madd(f32x4.convert_i32x4_s(a2), f32x4.mul(v128.load(s, 32), xs), t2);
+    t3 = madd(f32x4.convert_i32x4_s(a3), f32x4.mul(v128.load(s, 48), xs), t3);
+  }
+  put16(out, t0, t1, t2, t3, n, accumulate);
+}
+
+/** Four rows, four tokens: the nibbles are taken apart once for the four. */
+function quad4x4(
+  r0: usize, r1: usize, r2: usize, r3: usize, w: usize, s: usize, out: usize, yStride: usize, n: i32, Kp: i32,
+  group: i32, planes: i32, accumulate: i32,
+): void {
+  const sums = r0 + (<usize>groupsOf(Kp, 128) << 2);
+  const d1 = r1 - r0, d2 = r2 - r0, d3 = r3 - r0;
+  const first = r0 + headBytes(Kp);
+  let t0 = zero(), t1 = zero(), t2 = zero(), t3 = zero();
+  for (let k0 = 0; k0 < Kp; k0 += group, s += PANEL * 4) {
+    const len = min(group, Kp - k0);
+    let a0 = zero(), a1 = zero(), a2 = zero(), a3 = zero();
+    const wGroup = w + (<usize>k0 * PANEL >> 1);
+    for (let plane = 0; plane < planes; plane++) {
+      if (plane) a0 = i32x4.shl(a0, 8), a1 = i32x4.shl(a1, 8), a2 = i32x4.shl(a2, 8), a3 = i32x4.shl(a3, 8);
+      let q = first + <usize>(plane * Kp + k0);
+      let wk = wGroup;
+      for (const e = q + <usize>len; q < e; q += 8, wk += 64) {
+        const v = v128.load(wk);
+        const lo = lowNibbles(v);
+        const hi = highNibbles(v);
+        a0 = i32x4.relaxed_dot_i8x16_i7x16_add_s(v128.load32_splat(q), lo, a0);
+        a1 = i32x4.relaxed_dot_i8x16_i7x16_add_s(v128.load32_splat(q + d1), lo, a1);
+        a2 = i32x4.relaxed_dot_i8x16_i7x16_add_s(v128.load32_splat(q + d2), lo, a2);
+        a3 = i32x4.relaxed_dot_i8x16_i7x16_add_s(v128.load32_splat(q + d3), lo, a3);
+        a0 = i32x4.relaxed_dot_i8x16_i7x16_add_s(v128.load32_splat(q, 4), hi, a0);
+        a1 = i32x4.relaxed_dot_i8x16_i7x16_add_s(v128.load32_splat(q + d1, 4), hi, a1);
+        a2 = i32x4.relaxed_dot_i8x16_i7x16_add_s(v128.load32_splat(q + d2, 4), hi, a2);
+        a3 = i32x4.relaxed_dot_i8x16_i7x16_add_s(v128.load32_splat(q + d3, 4), hi, a3);
+      }
+    }
+    a0 = i32x4.add(a0, i32x4.splat(minusEight(sums, k0, len)));
+    a1 = i32x4.add(a1, i32x4.splat(minusEight(sums + d1, k0, len)));
+    a2 = i32x4.add(a2, i32x4.splat(minusEight(sums + d2, k0, len)));
+    a3 = i32x4.add(a3, i32x4.splat(minusEight(sums + d3, k0, len)));
+    const g = <usize>(k0 >> 7) << 2;
+    const ws = v128.load(s);
+    t0 = madd(f32x4.convert_i32x4_s(a0), f32x4.mul(ws, v128.load32_splat(r0 + g)), t0);
+    t1 = madd(f32x4.convert_i32x4_s(a1), f32x4.mul(ws, v128.load32_splat(r1 + g)), t1);
+    t2 = madd(f32x4.convert_i32x4_s(a2), f32x4.mul(ws, v128.load32_splat(r2 + g)), t2);
+    t3 = madd(f32x4.convert_i32x4_s(a3), f32x4.mul(ws, v128.load32_splat(r3 + g)), t3);
+  }
+  put8(out, t0, t0, min(n, 4), accumulate);
+  put8(out + yStride, t1, t1, min(n, 4), accumulate);
+  put8(out + 2 * yStride, t2, t2, min(n, 4), accumulate);
+  put8(out + 3 * yStride, t3, t3, min(n, 4), accumulate);
+}
+
+function pair16x1(r: usize, w: usize, s: usize, out: usize, n: i32, Kp: i32, group: i32, accumulate: i32): void {
+  const sums = r + (<usize>groupsOf(Kp, 128) << 2);
+  let q = r + headBytes(Kp);
+  let t0 = zero(), t1 = zero(), t2 = zero(), t3 = zero();
+  for (let k0 = 0; k0 < Kp; k0 += group, s += PANEL * 4) {
+    const len = min(group, Kp - k0);
+    const start = i32x4.splat(minusEight(sums, k0, len));
+    let a0 = start, a1 = start, a2 = start, a3 = start;
+    for (const e = q + (<usize>len << 1); q < e; q += 8, w += 32) {
+      const xa = v128.load32_splat(q);
+      const xb = v128.load32_splat(q, 4);
+      const w0 = v128.load(w);
+      const l0 = lowNibbles(w0), h0 = highNibbles(w0);
+      a0 = i32x4.add(a0, i32x4.dot_i16x8_s(i16x8.extend_low_i8x16_s(l0), xa));
+      a1 = i32x4.add(a1, i32x4.dot_i16x8_s(i16x8.extend_high_i8x16_s(l0), xa));
+      a0 = i32x4.add(a0, i32x4.dot_i16x8_s(i16x8.extend_low_i8x16_s(h0), xb));
+      a1 = i32x4.add(a1, i32x4.dot_i16x8_s(i16x8.extend_high_i8x16_s(h0), xb));
+      const w1 = v128.load(w, 16);
+      const l1 = lowNibbles(w1), h1 = highNibbles(w1);
+      a2 = i32x4.add(a2, i32x4.dot_i16x8_s(i16x8.extend_low_i8x16_s(l1), xa));
+      a3 = i32x4.add(a3, i32x4.dot_i16x8_s(i16x8.extend_high_i8x16_s(l1), xa));
+      a2 = i32x4.add(a2, i32x4.dot_i16x8_s(i16x8.extend_low_i8x16_s(h1), xb));
+      a3 = i32x4.add(a3, i32x4.dot_i16x8_s(i16x8.extend_high_i8x16_s(h1), xb));
+    }
+    const xs = v128.load32_splat(r + (<usize>(k0 >> 7) << 2));
+    t0 = madd(f32x4.convert_i32x4_s(a0), f32x4.mul(v128.load(s), xs), t0);
+    t1 = madd(f32x4.convert_i32x4_s(a1), f32x4.mul(v128.load(s, 16), xs), t1);
+    t2 = madd(f32x4.convert_i32x4_s(a2), f32x4.mul(v128.load(s, 32), xs), t2);
+    t3 = madd(f32x4.convert_i32x4_s(a3), f32x4.mul(v128.load(s, 48), xs), t3);
+  }
+  put16(out, t0, t1, t2, t3, n, accumulate);
+}
+
+function pair4x4(
+  r0: usize, r1: usize, r2: usize, r3: usize, w: usize, s: usize, out: usize, yStride: usize, n: i32, Kp: i32,
+  group: i32, accumulate: i32,
+): void {
+  const sums = r0 + (<usize>groupsOf(Kp, 128) << 2);
+  const d1 = r1 - r0, d2 = r2 - r0, d3 = r3 - r0;
+  let q = r0 + headBytes(Kp);
+  let t0 = zero(), t1 = zero(), t2 = zero(), t3 = zero();
+  for (let k0 = 0; k0 < Kp; k0 += group, s += PANEL * 4) {
+    const len = min(group, Kp - k0);
+    let a0 = i32x4.splat(minusEight(sums, k0, len)), a1 = i32x4.splat(minusEight(sums + d1, k0, len));
+    let a2 = i32x4.splat(minusEight(sums + d2, k0, len)), a3 = i32x4.splat(minusEight(sums + d3, k0, len));
+    for (const e = q + (<usize>len << 1); q < e; q += 8, w += 32) {
+      const v = v128.load64_zero(w);
+      const lo = i16x8.extend_low_i8x16_s(lowNibbles(v));
+      const hi = i16x8.extend_low_i8x16_s(highNibbles(v));
+      a0 = i32x4.add(a0, i32x4.dot_i16x8_s(lo, v128.load32_splat(q)));
+      a1 = i32x4.add(a1, i32x4.dot_i16x8_s(lo, v128.load32_splat(q + d1)));
+      a2 = i32x4.add(a2, i32x4.dot_i16x8_s(lo, v128.load32_splat(q + d2)));
+      a3 = i32x4.add(a3, i32x4.dot_i16x8_s(lo, v128.load32_splat(q + d3)));
+      a0 = i32x4.add(a0, i32x4.dot_i16x8_s(hi, v128.load32_splat(q, 4)));
+      a1 = i32x4.add(a1, i32x4.dot_i16x8_s(hi, v128.load32_splat(q + d1, 4)));
+      a2 = i32x4.add(a2, i32x4.dot_i16x8_s(hi, v128.load32_splat(q + d2, 4)));
+      a3 = i32x4.add(a3, i32x4.dot_i16x8_s(hi, v128.load32_splat(q + d3, 4)));
+    }
+    const g = <usize>(k0 >> 7) << 2;
+    const ws = v128.load(s);
+    t0 = madd(f32x4.convert_i32x4_s(a0), f32x4.mul(ws, v128.load32_splat(r0 + g)), t0);
+    t1 = madd(f32x4.convert_i32x4_s(a1), f32x4.mul(ws, v128.load32_splat(r1 + g)), t1);
+    t2 = madd(f32x4.convert_i32x4_s(a2), f32x4.mul(ws, v128.load32_splat(r2 + g)), t2);
+    t3 = madd(f32x4.convert_i32x4_s(a3), f32x4.mul(ws, v128.load32_splat(r3 + g)), t3);
+  }
+  put8(out, t0, t0, min(n, 4), accumulate);
+  put8(out + yStride, t1, t1, min(n, 4), accumulate);
+  put8(out + 2 * yStride, t2, t2, min(n, 4), accumulate);
+  put8(out + 3 * yStride, t3, t3, min(n, 4), accumulate);
+}
+
+function scalar16x1(r: usize, w: usize, s: usize, out: usize, n: i32, Kp: i32, group: i32, accumulate: i32): void {
+  const q = r + headBytes(Kp);
+  for (let i = 0; i < n; i++) {
+    let total: f32 = 0;
+    for (let k0 = 0, g = 0; k0 < Kp; k0 += group, g++) {
+      const kEnd = min(Kp, k0 + group);
+      let a = 0;
+      for (let k = k0; k < kEnd; k += 4) {
+        const at = w + (<usize>k * PANEL >> 1) + (<usize>i << 1);
+        const u = <i32>load<u8>(at), v = <i32>load<u8>(at, 1);
+        const x = q + (<usize>k << 1);
+        a += ((u & 15) - 8) * <i32>load<i16>(x) + ((v & 15) - 8) * <i32>load<i16>(x, 2);
+        a += ((u >> 4) - 8) * <i32>load<i16>(x, 4) + ((v >> 4) - 8) * <i32>load<i16>(x, 6);
+      }
+      const scale = load<f32>(s + (<usize>(g * PANEL + i) << 2)) * load<f32>(r + (<usize>(k0 >> 7) << 2));
+      total += <f32>a * scale;
+    }
+    const o = out + (<usize>i << 2);
+    store<f32>(o, accumulate ? total + load<f32>(o) : total);
+  }
+}

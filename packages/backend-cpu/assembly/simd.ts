@@ -1,0 +1,69 @@
+/**
+ * The handful of vector idioms that every kernel is built from, so that the kernels read as what they compute.
+ * Everything here is inlined; nothing touches memory that it was not given.
+ */
+
+/** a * b + c; one rounding where the build has relaxed SIMD and the machine has FMA, two otherwise. */
+// @ts-ignore: decorator
+@inline
+export function madd(a: v128, b: v128, c: v128): v128 {
+  if (ASC_FEATURE_RELAXED_SIMD) return f32x4.relaxed_madd(a, b, c);
+  return f32x4.add(f32x4.mul(a, b), c);
+}
+
+// @ts-ignore: decorator
+@inline
+export function zero(): v128 {
+  return i32x4.splat(0);
+}
+
+/** The sum of the four lanes. */
+// @ts-ignore: decorator
+@inline
+export function sum4(a: v128): f32 {
+  const b = f32x4.add(a, v128.shuffle<f32>(a, a, 2, 3, 0, 1));
+  return f32x4.extract_lane(b, 0) + f32x4.extract_lane(b, 1);
+}
+
+/** [sum(a), sum(b), sum(c), sum(d)]: the end of four dot products. */
+// @ts-ignore: decorator
+@inline
+export function sums4(a: v128, b: v128, c: v128, d: v128): v128 {
+  const ab = f32x4.add(v128.shuffle<f32>(a, b, 0, 4, 1, 5), v128.shuffle<f32>(a, b, 2, 6, 3, 7));
+  const cd = f32x4.add(v128.shuffle<f32>(c, d, 0, 4, 1, 5), v128.shuffle<f32>(c, d, 2, 6, 3, 7));
+  return f32x4.add(v128.shuffle<f32>(ab, cd, 0, 1, 4, 5), v128.shuffle<f32>(ab, cd, 2, 3, 6, 7));
+}
+
+/** The largest lane. */
+// @ts-ignore: decorator
+@inline
+export function max4(a: v128): f32 {
+  const b = f32x4.max(a, v128.shuffle<f32>(a, a, 2, 3, 0, 1));
+  return max(f32x4.extract_lane(b, 0), f32x4.extract_lane(b, 1));
+}
+
+// @ts-ignore: decorator
+@inline
+export function arg(args: usize, index: i32): i32 {
+  return load<i32>(args + (<usize>index << 2));
+}
+
+// @ts-ignore: decorator
+@inline
+export function argPtr(args: usize, index: i32): usize {
+  return <usize>load<u32>(args + (<usize>index << 2));
+}
+
+// @ts-ignore: decorator
+@inline
+export function argF(args: usize, index: i32): f32 {
+  return load<f32>(args + (<usize>index << 2));
+}
+
+/** Row `t` of a [T, stride] f32 matrix, through an optional list of row numbers. */
+// @ts-ignore: decorator
+@inline
+export function rowAt(base: usize, stride: i32, rows: usize, t: i32): usize {
+  const r = rows ? load<i32>(rows + (<usize>t << 2)) : t;
+  return base + (<usize>r * <usize>stride << 2);
+}
