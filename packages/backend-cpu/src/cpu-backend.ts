@@ -1,0 +1,196 @@
+/**
+ * The contract on the CPU: tensors and weights live in WebAssembly memory, and what a model spends its time in runs in
+ * SIMD kernels on several threads. Operations that no model is slow in are inherited from the reference backend, which
+ * works on views of the same memory.
+ */
+import { ReferenceBackend } from '@mariana/backend-reference';
+import {
+  type BinaryOp,
+  bytesPerElement,
+  type Capabilities,
+  checkDtype,
+  type LoadWeightOptions,
+  type MatmulOptions,
+  type MemoryUse,
+  matmulShape,
+  type Shape,
+  Storage,
+  sizeOf,
+  type Tensor,
+  type TensorData,
+  type TensorDType,
+  type Weight,
+  type WeightFormat,
+  type WeightSource,
+} from '@mariana/core';
+import { addSameShape } from './ops/elementwise.ts';
+import { embed, groupedLinear, linear } from './ops/linear.ts';
+import { matmul } from './ops/matmul.ts';
+import type { CheckedCpuOptions } from './options.ts';
+import type { KernelEngine } from './wasm/index.ts';
+import { CpuWeight } from './weights/cpu-weight.ts';
+import { heldFormat, loadWeight } from './weights/load-weight.ts';
+import { unpack } from './weights/unpack.ts';
+
+/** Where a tensor lies in the first arena. */
+interface Block {
+  readonly at: number;
+  readonly dtype: TensorDType;
+  readonly length: number;
+}
+
+export class CpuBackend extends ReferenceBackend {
+  override readonly name = 'cpu';
+  override readonly capabilities: Capabilities;
+  /** Kernels, threads and memories. */
+  readonly engine: KernelEngine;
+  /** Format that weights are held in; `native` keeps each as it comes. */
+  readonly weights: WeightFormat | 'native';
+  /** Bits to which activations are rounded before they meet integer weights. */
+  readonly activationBits: 8 | 16;
+  #weightBytes = 0;
+
+  /** Use `cpu()`. */
+  constructor(engine: KernelEngine, options: CheckedCpuOptions) {
+    super();
+    this.engine = engine;
+    this.weights = options.weights;
+    this.activationBits = options.activationBits;
+    this.capabilities = {
+      weightFormats: ['f32', 'bf16', 'fp8', 'int8', 'int4'],
+      threads: engine.pool.threads,
+      shaderF16: false,
+      memoryBudget: options.memoryBudget,
+    };
+  }
+
+  // Storage -------------------------------------------------------------------------------------------------------
+
+  protected override allocate(dtype: TensorDType, length: number): Storage<TensorData> {
+    const storage = this.reserve(dtype, length);
+    const { at } = storage.payload as unknown as Block;
+    this.engine.arena.bytes(at, storage.byteLength).fill(0);
+    return storage;
+  }
+
+  /** Storage with whatever contents, for results that are written whole. */
+  private reserve(dtype: TensorDType, length: number): Storage<TensorData> {
+    const byteLength = length * bytesPerElement(dtype);
+    const block: Block = { at: this.engine.arena.alloc(byteLength), dtype, length };
+    return new Storage(block as unknown as TensorData, byteLength);
+  }
+
+  protected override data(tensor: Tensor): TensorData {
+    this.own(tensor);
+    const { at, dtype, length } = tensor.storage.payload as Block;
+    const { arena } = this.engine;
+    switch (dtype) {
+      case 'f32':
+        return arena.f32.subarray(at / 4, at / 4 + length);
+      case 'i32':
+        return arena.i32.subarray(at / 4, at / 4 + length);
+      case 'bf16':
+      case 'f16':
+        return arena.u16.subarray(at / 2, at / 2 + length);
+      case 'i8':
+        return arena.i8.subarray(at, at + length);
+      default:
+        return arena.u8.subarray(at, at + length);
+    }
+  }
+
+  protected override release(storage: Storage): void {
+    this.engine.arena.free((storage.payload as Block).at);
+  }
+
+  override memory(): MemoryUse {
+    const { tensors, bytes } = super.memory();
+    return { tensors, bytes: bytes + this.#weightBytes };
+  }
+
+  /** Stops the threads. */
+  override dispose(): void {
+    void this.engine.dispose();
+  }
+
+  // For the kernels' callers in ops/ -----------------------------------------------------------------------------
+
+  /** Address of a tensor in the first arena. */
+  pointer(tensor: Tensor): number {
+    this.own(tensor);
+    return (tensor.storage.payload as Block).at;
+  }
+
+  /** A new tensor with whatever contents. */
+  output(shape: Shape, dtype: TensorDType = 'f32'): Tensor {
+    return this.make(shape, dtype, this.reserve(dtype, sizeOf(shape)));
+  }
+
+  /** A view of a tensor's values, good until another tensor is made. */
+  view(tensor: Tensor): TensorData {
+    return this.data(tensor);
+  }
+
+  /** Called by weights as they come and go. */
+  countWeight(bytes: number): void {
+    this.#weightBytes += bytes;
+  }
+
+  // Primitives ----------------------------------------------------------------------------------------------------
+
+  override binary(op: BinaryOp, a: Tensor, b: Tensor): Tensor {
+    return (op === 'add' ? addSameShape(this, a, b) : null) ?? super.binary(op, a, b);
+  }
+
+  override matmul(a: Tensor, b: Tensor, options: MatmulOptions = {}): Tensor {
+    checkDtype('matmul', a, 'f32');
+    checkDtype('matmul', b, 'f32');
+    this.own(a, b);
+    return matmul(this, a, b, matmulShape(a.shape, b.shape, options), options);
+  }
+
+  // Composites ----------------------------------------------------------------------------------------------------
+
+  override linear(x: Tensor, weight: Weight): Tensor {
+    return linear(this, x, weight) ?? super.linear(x, weight);
+  }
+
+  override groupedLinear(x: Tensor, weight: Weight): Tensor {
+    return groupedLinear(this, x, weight) ?? super.groupedLinear(x, weight);
+  }
+
+  override embed(ids: Tensor, weight: Weight): Tensor {
+    return embed(this, ids, weight) ?? super.embed(ids, weight);
+  }
+
+  // Weights -------------------------------------------------------------------------------------------------------
+
+  override dequantize(weight: Weight): Tensor {
+    if (!(weight instanceof CpuWeight)) return super.dequantize(weight);
+    if (weight.backend !== this) return super.dequantize(weight);
+    return this.upload(unpack(weight), weight.shape);
+  }
+
+  override loadWeight(source: WeightSource, { precise = false }: LoadWeightOptions = {}): Promise<Weight> {
+    return loadWeight(this, source, precise ? 'native' : this.weights);
+  }
+
+  override weightBytes(
+    { format, shape: [rows, cols] }: Pick<WeightSource, 'format' | 'shape'>,
+    { precise = false }: LoadWeightOptions = {},
+  ): number {
+    const held = heldFormat({ format, shape: [rows, cols] }, precise ? 'native' : this.weights);
+    switch (held) {
+      case 'f32':
+        return 4 * rows * cols;
+      case 'bf16':
+        return 2 * rows * cols;
+      case 'fp8':
+        return rows * cols + 4 * Math.ceil(rows / 128) * Math.ceil(cols / 128);
+      case 'int8':
+        return rows * (cols + 4 * Math.ceil(cols / 128));
+      case 'int4':
+        return rows * (Math.ceil(cols / 2) + 4 * Math.ceil(cols / 32));
+    }
+  }
+}

@@ -1,0 +1,187 @@
+/**
+ * Brings a weight from a checkpoint into WebAssembly memory, in its own format or in the one that the user asked for.
+ * Dense and FP8 values are read straight into place; integers are made or re-arranged panel by panel from a small
+ * staging area. At no time does a whole weight exist twice.
+ */
+import {
+  checkFp8Codes,
+  decodeWeight,
+  MarianaError,
+  MemorySource,
+  quantizeBlocks,
+  viewAsBytes,
+  type WeightFormat,
+  type WeightSource,
+} from '@mariana/core';
+import type { CpuBackend } from '../cpu-backend.ts';
+import { type DenseMatrix, findFp8Nan, type PackedFormat, packedShape, packRows, packWeights } from '../wasm/index.ts';
+import { CpuWeight } from './cpu-weight.ts';
+import { Placement } from './placement.ts';
+
+/** Bytes of rows in the staging area at a time. */
+const STAGING_BYTES = 4 * 2 ** 20;
+/** Panels of packed integers are this many rows high, so staging takes whole multiples. */
+const PANEL = 16;
+const BYTES = { f32: 4, bf16: 2, fp8: 1 } as const;
+
+/** The format in which a weight that comes as `format` is held when the user asked for `wanted`. */
+export function heldFormat(
+  { format, shape, ...rest }: { format: WeightFormat; shape: readonly [number, number]; blockSize?: readonly number[] },
+  wanted: WeightFormat | 'native',
+): Exclude<WeightFormat, 'f16'> {
+  const target = wanted === 'native' ? format : wanted;
+  // Kernels know 128 x 128 blocks and two integers a byte; there is no F16 kernel.
+  if (target === 'f16') return 'f32';
+  if (target === 'fp8' && rest.blockSize?.some((size) => size !== 128)) return 'f32';
+  if (target === 'int4' && shape[1] % 2 !== 0) return 'int8';
+  return target;
+}
+
+export async function loadWeight(
+  backend: CpuBackend,
+  source: WeightSource,
+  wanted: WeightFormat | 'native',
+): Promise<CpuWeight> {
+  const target = heldFormat(source, wanted);
+  if (target === 'int8' || target === 'int4') return loadPacked(backend, source, target);
+  if (target === source.format) return loadDense(backend, source, target);
+  return loadDense(backend, await convert(source, target), target);
+}
+
+/** A weight of another dense format, by way of F32: the slow road, for the formats that no kernel reads. */
+async function convert(source: WeightSource, target: 'f32' | 'bf16' | 'fp8'): Promise<WeightSource> {
+  const { name, shape } = source;
+  const values = await decodeWeight(source);
+  if (target === 'f32') return { name, shape, format: 'f32', values: memory(values, name) };
+  if (target === 'fp8') {
+    const { codes, scales } = quantizeBlocks(values, shape[0], shape[1]);
+    return {
+      name,
+      shape,
+      format: 'fp8',
+      values: memory(codes, name),
+      scales: memory(scales, `${name} scales`),
+      blockSize: [128, 128],
+    };
+  }
+  throw new MarianaError('INVALID_ARGUMENT', `${name}: cannot hold a ${source.format} weight as ${target}`);
+}
+
+function memory(data: ArrayBufferView, name: string): MemorySource {
+  return new MemorySource(viewAsBytes(data), name);
+}
+
+async function loadDense(
+  backend: CpuBackend,
+  source: WeightSource,
+  format: 'f32' | 'bf16' | 'fp8',
+): Promise<CpuWeight> {
+  const [rows, cols] = source.shape;
+  const valueBytes = rows * cols * BYTES[format];
+  const scaleBytes = 'scales' in source ? source.scales.byteLength : 0;
+  const place = new Placement(backend.engine, [valueBytes, scaleBytes]);
+  const [at, scales] = place.parts as [number, number];
+  try {
+    await place.read(source.values, 0, valueBytes, at);
+    if ('scales' in source) await place.read(source.scales, 0, scaleBytes, scales);
+    if (format === 'fp8') refuseNan(backend, place, at, valueBytes, source.name);
+  } catch (error) {
+    place.free();
+    throw error;
+  }
+  const matrix: DenseMatrix = { format, at, rows, cols, ...(format === 'fp8' && { scales }) };
+  return new CpuWeight(backend, source.shape, format, { ...place, layout: { kind: 'dense', matrix } });
+}
+
+async function loadPacked(backend: CpuBackend, source: WeightSource, format: PackedFormat): Promise<CpuWeight> {
+  const [rows, cols] = source.shape;
+  const { engine } = backend;
+  const isPacked = source.format === format && [32, 64, 128].includes((source as { groupSize: number }).groupSize);
+  const group = isPacked ? (source as { groupSize: number }).groupSize : undefined;
+  const shape = packedShape(engine.kernels, format, rows, cols, group);
+  const place = new Placement(engine, [shape.dataBytes, shape.scaleBytes]);
+  const [data, scales] = place.parts as [number, number];
+  const matrix = { ...shape, data, scales };
+  try {
+    if (isPacked) await stageRows(backend, place, source, matrix);
+    else await stageFloats(backend, place, source, matrix);
+  } catch (error) {
+    place.free();
+    throw error;
+  }
+  return new CpuWeight(backend, source.shape, format, { ...place, layout: { kind: 'packed', matrix } });
+}
+
+type Packed = ReturnType<typeof packedShape> & { data: number; scales: number };
+
+/** Quantises a weight that comes as floats or FP8, some panels at a time. */
+async function stageFloats(backend: CpuBackend, place: Placement, source: WeightSource, to: Packed): Promise<void> {
+  const direct = source.format === 'f32' || source.format === 'bf16' || isFp8(source);
+  const from = direct ? source : await convert(source, 'f32');
+  const format = from.format as 'f32' | 'bf16' | 'fp8';
+  const { arena } = place;
+  const rowBytes = to.cols * BYTES[format];
+  const rows = panelsOf(rowBytes, to.rows);
+  const scaleBytes = 'scales' in from ? from.scales.byteLength : 0;
+  const staging = arena.alloc(rows * rowBytes);
+  const scales = arena.alloc(scaleBytes);
+  try {
+    if ('scales' in from) await place.read(from.scales, 0, scaleBytes, scales);
+    for (let row = 0; row < to.rows; row += rows) {
+      const count = Math.min(rows, to.rows - row);
+      await place.read(from.values, row * rowBytes, count * rowBytes, staging);
+      if (format === 'fp8') refuseNan(backend, place, staging, count * rowBytes, source.name);
+      const matrix: DenseMatrix = {
+        format,
+        at: staging,
+        rows: count,
+        cols: to.cols,
+        ...(scaleBytes > 0 && { scales }),
+      };
+      const job = backend.engine.job(arena);
+      packWeights(job, to, row, matrix);
+      job.run();
+    }
+  } finally {
+    arena.free(staging);
+    arena.free(scales);
+  }
+}
+
+/** Re-arranges a weight that comes as integers already. */
+async function stageRows(backend: CpuBackend, place: Placement, source: WeightSource, to: Packed): Promise<void> {
+  if (!('scales' in source)) throw new MarianaError('INVALID_ARGUMENT', `${source.name}: has no scales`);
+  const { arena } = place;
+  const rowBytes = to.format === 'int8' ? to.cols : to.cols / 2;
+  const scaleRowBytes = 4 * Math.ceil(to.cols / to.group);
+  const rows = panelsOf(rowBytes, to.rows);
+  const staging = arena.alloc(rows * rowBytes);
+  const scales = arena.alloc(rows * scaleRowBytes);
+  try {
+    for (let row = 0; row < to.rows; row += rows) {
+      const count = Math.min(rows, to.rows - row);
+      await place.read(source.values, row * rowBytes, count * rowBytes, staging);
+      await place.read(source.scales, row * scaleRowBytes, count * scaleRowBytes, scales);
+      const job = backend.engine.job(arena);
+      packRows(job, to, row, { at: staging, scales, rows: count });
+      job.run();
+    }
+  } finally {
+    arena.free(staging);
+    arena.free(scales);
+  }
+}
+
+function isFp8(source: WeightSource): boolean {
+  return 'blockSize' in source && source.blockSize[0] === 128 && source.blockSize[1] === 128;
+}
+
+/** Rows that fit the staging area, in whole panels. */
+function panelsOf(rowBytes: number, rows: number): number {
+  const fitting = Math.max(1, Math.floor(STAGING_BYTES / Math.max(1, rowBytes * PANEL)));
+  return Math.min(fitting * PANEL, Math.ceil(rows / PANEL) * PANEL);
+}
+
+function refuseNan(backend: CpuBackend, { arena }: Placement, at: number, length: number, name: string): void {
+  if (findFp8Nan(backend.engine.job(arena), at, length) >= 0) checkFp8Codes(arena.bytes(at, length), name);
+}
