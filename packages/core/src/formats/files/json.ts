@@ -6,6 +6,7 @@
  */
 
 import { MarianaError } from '../../errors.ts';
+import { quote } from '../quote.ts';
 
 /** No config, index or header nests deeper than this by far. */
 const DEEPEST = 256;
@@ -71,7 +72,7 @@ function findFlaw(text: string, uniqueKeys: boolean): Flaw | undefined {
         if (end < 0) return notJson(~end);
         if (uniqueKeys) {
           const key: string = JSON.parse(text.slice(at, end));
-          if (container?.has(key)) return { what: `${JSON.stringify(key)} is given for the second time`, position: at };
+          if (container?.has(key)) return { what: `${quote(key)} is given for the second time`, position: at };
           container?.add(key);
         }
         expected = ':';

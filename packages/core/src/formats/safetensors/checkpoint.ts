@@ -139,7 +139,7 @@ function matchIndex(
       if (told !== shardNames[i]) {
         throw corruptIndex(
           indexName,
-          `tensor ${quote(tensor)} is in ${shard.name}, but the index ${told === undefined ? 'does not list it' : `places it in ${told}`}`,
+          `tensor ${quote(tensor)} is in ${shard.name}, but the index ${told === undefined ? 'does not list it' : `places it in ${quote(told)}`}`,
         );
       }
       fileOf.set(tensor, shard);
@@ -147,7 +147,10 @@ function matchIndex(
   }
   for (const [tensor, file] of index) {
     if (!fileOf.has(tensor)) {
-      throw corruptIndex(indexName, `the index places tensor ${quote(tensor)} in ${file}, which does not have it`);
+      throw corruptIndex(
+        indexName,
+        `the index places tensor ${quote(tensor)} in ${quote(file)}, which does not have it`,
+      );
     }
   }
   return fileOf;
