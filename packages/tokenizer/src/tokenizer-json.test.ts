@@ -2,7 +2,7 @@
 import { isMarianaError } from '@mariana/core';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { byteFallbackJson, byteLevelJson, type LooseJson } from '../test/small-tokenizers.ts';
+import { byteFallbackJson, byteLevelJson } from '../test/small-tokenizers.ts';
 import { Tokenizer, type TokenizerFiles } from './index.ts';
 
 /** The error's message where loading fails with `TOKENIZER_INVALID`, 'loaded' where it succeeds. */
@@ -16,8 +16,6 @@ function load(files: Record<string, unknown>): string {
     return error.message;
   }
 }
-
-type Damage = (json: LooseJson) => unknown;
 
 describe('tokenizer.json', () => {
   it('may be text or JSON', () => {
@@ -38,96 +36,109 @@ describe('tokenizer.json', () => {
     expect(load({ tokenizerJson })).toMatch(message);
   });
 
-  it.each<[string, Damage, RegExp]>([
-    ['another model', (j) => (j.model.type = 'Unigram'), /model.type is "Unigram"; Mariana reads byte-pair/],
-    ['no model type', (j) => delete j.model.type, /model.type is missing/],
-    ['no vocabulary', (j) => delete j.model.vocab, /model.vocab must be an object/],
-    ['an empty vocabulary', (j) => (j.model.vocab = {}), /model.vocab is empty/],
-    ['an id as text', (j) => (j.model.vocab.th = '258'), /model.vocab\["th"\] must be an integer from 0 to 4194303/],
-    ['an id of two tokens', (j) => (j.model.vocab.th = 259), /model.vocab\["the"\] has the id 259 of "th"/],
-    ['a huge id', (j) => (j.model.vocab.th = 2 ** 40), /must be an integer/],
-    ['no merges', (j) => delete j.model.merges, /model.merges must be an array, not missing/],
-    ['a merge of one token', (j) => (j.model.merges[1] = 'the'), /model.merges\[1\] must be two tokens/],
-    ['a merge of three', (j) => (j.model.merges[1] = 't h e'), /model.merges\[1\] must be two tokens/],
+  it.each<[flaw: string, path: string, value: unknown, message: RegExp]>([
+    ['another model', 'model.type', 'Unigram', /model.type is "Unigram"; Mariana reads byte-pair/],
+    ['no model type', 'model.type', undefined, /model.type is missing/],
+    ['no vocabulary', 'model.vocab', undefined, /model.vocab must be an object/],
+    ['an empty vocabulary', 'model.vocab', {}, /model.vocab is empty/],
+    ['an id as text', 'model.vocab.th', '258', /model.vocab\["th"\] must be an integer from 0 to 4194303/],
+    ['an id of two tokens', 'model.vocab.th', 259, /model.vocab\["the"\] has the id 259 of "th"/],
+    ['a huge id', 'model.vocab.th', 2 ** 40, /must be an integer/],
+    ['no merges', 'model.merges', undefined, /model.merges must be an array, not missing/],
+    ['a merge of one token', 'model.merges.1', 'the', /model.merges\[1\] must be two tokens/],
+    ['a merge of three', 'model.merges.1', 't h e', /model.merges\[1\] must be two tokens/],
+    ['a merge of an unknown token', 'model.merges.1', 'th o猫', /merges\[1\] needs "o猫", which model.vocab/],
+    ['a merge into an unknown token', 'model.merges.1', 'th a', /needs "tha", which model.vocab lacks/],
+    ['dropout', 'model.dropout', 0.1, /model.dropout is 0.1, which is not supported/],
+    ['a suffix', 'model.end_of_word_suffix', '</w>', /model.end_of_word_suffix is "<\/w>"/],
+    ['an unknown unknown', 'model.unk_token', '?!', /model.unk_token is "\?!"/],
+    ['a wrong flag', 'model.byte_fallback', 'yes', /model.byte_fallback must be true or false/],
+    ['added tokens as an object', 'added_tokens', {}, /added_tokens must be an array/],
+    ['an added token as text', 'added_tokens.1', '</s>', /added_tokens\[1\] must be an object/],
+    ['an empty added token', 'added_tokens.1.content', '', /added_tokens\[1\].content must be a text/],
+    ['an added token without id', 'added_tokens.1.id', undefined, /added_tokens\[1\].id must be an integer/],
+    ['an added token with another id', 'added_tokens.1.id', 900, /gives "<\/s>" the id 900, which contradicts/],
+    ['an added token on a used id', 'added_tokens.2.id', 258, /gives "<tool>" the id 258, .*"th"/],
+    ['single_word', 'added_tokens.1.single_word', true, /single_word is true, which is not supported/],
+    ['an unknown normalizer', 'normalizer', { type: 'Precompiled' }, /normalizer.type is "Precompiled"/],
+    ['a normalizer without a type', 'normalizer', [], /normalizer must be an object with a type/],
+    ['a Replace without a pattern', 'normalizer', { type: 'Replace', content: '' }, /normalizer.pattern must/],
+    ['an unknown pre-tokenizer', 'pre_tokenizer', { type: 'Whitespace' }, /pre_tokenizer.type is "Whitespace"/],
+    ['no prefix setting', 'pre_tokenizer.add_prefix_space', undefined, /pre_tokenizer.add_prefix_space must be true/],
     [
-      'a merge of an unknown token',
-      (j) => (j.model.merges[1] = 'th o猫'),
-      /merges\[1\] needs "o猫", which model.vocab/,
-    ],
-    ['a merge into an unknown token', (j) => (j.model.merges[1] = 'th a'), /needs "tha", which model.vocab lacks/],
-    ['dropout', (j) => (j.model.dropout = 0.1), /model.dropout is 0.1, which is not supported/],
-    ['a suffix', (j) => (j.model.end_of_word_suffix = '</w>'), /model.end_of_word_suffix is "<\/w>"/],
-    ['an unknown unknown', (j) => (j.model.unk_token = '?!'), /model.unk_token is "\?!"/],
-    ['a wrong flag', (j) => (j.model.byte_fallback = 'yes'), /model.byte_fallback must be true or false/],
-    ['added tokens as an object', (j) => (j.added_tokens = {}), /added_tokens must be an array/],
-    ['an added token as text', (j) => (j.added_tokens[1] = '</s>'), /added_tokens\[1\] must be an object/],
-    ['an empty added token', (j) => (j.added_tokens[1].content = ''), /added_tokens\[1\].content must be a text/],
-    ['an added token without id', (j) => delete j.added_tokens[1].id, /added_tokens\[1\].id must be an integer/],
-    [
-      'an added token with another id',
-      (j) => (j.added_tokens[1].id = 900),
-      /gives "<\/s>" the id 900, which contradicts/,
-    ],
-    ['an added token on a used id', (j) => (j.added_tokens[2].id = 258), /gives "<tool>" the id 258, .*"th"/],
-    ['single_word', (j) => (j.added_tokens[1].single_word = true), /single_word is true, which is not supported/],
-    ['an unknown normalizer', (j) => (j.normalizer = { type: 'Precompiled' }), /normalizer.type is "Precompiled"/],
-    ['a normalizer without a type', (j) => (j.normalizer = []), /normalizer must be an object with a type/],
-    [
-      'a Replace without a pattern',
-      (j) => (j.normalizer = { type: 'Replace', content: '' }),
-      /normalizer.pattern must/,
+      'an unsupported split',
+      'pre_tokenizer',
+      splitWith({ behavior: 'MergedWithNext', invert: false }),
+      /behavior is "MergedWithNext"/,
     ],
     [
-      'an unknown pre-tokenizer',
-      (j) => (j.pre_tokenizer = { type: 'Whitespace' }),
-      /pre_tokenizer.type is "Whitespace"/,
+      'an inverted split',
+      'pre_tokenizer',
+      splitWith({ behavior: 'Isolated', invert: true }),
+      /behavior is "Isolated" with invert true/,
     ],
     [
-      'no prefix setting',
-      (j) => delete j.pre_tokenizer.add_prefix_space,
-      /pre_tokenizer.add_prefix_space must be true/,
+      'no pattern',
+      'pre_tokenizer',
+      splitWith({ behavior: 'Isolated', pattern: 'x' }),
+      /pretokenizers\[0\].pattern must be/,
     ],
-    ['an unsupported split', splitWith({ behavior: 'MergedWithNext', invert: false }), /behavior is "MergedWithNext"/],
-    ['an inverted split', splitWith({ behavior: 'Isolated', invert: true }), /behavior is "Isolated" with invert true/],
-    ['no pattern', splitWith({ behavior: 'Isolated', pattern: 'x' }), /pretokenizers\[0\].pattern must be/],
     [
       'a pattern that is none',
+      'pre_tokenizer',
       splitWith({ behavior: 'Isolated', pattern: { Regex: '(?<' } }),
       /cannot be used|cannot encode/,
     ],
+    ['a splitting Metaspace', 'pre_tokenizer', { type: 'Metaspace', replacement: '▁' }, /split must be false/],
     [
-      'a splitting Metaspace',
-      (j) => (j.pre_tokenizer = { type: 'Metaspace', replacement: '▁' }),
-      /split must be false/,
+      'a Metaspace of two characters',
+      'pre_tokenizer',
+      metaspaceWith({ replacement: '▁▁' }),
+      /replacement must be one character/,
     ],
-    ['a Metaspace of two characters', metaspaceWith({ replacement: '▁▁' }), /replacement must be one character/],
-    ['an unknown prepend_scheme', metaspaceWith({ prepend_scheme: 'last' }), /prepend_scheme must be always, first or/],
-    ['deep nesting', (j) => (j.pre_tokenizer = nested('Sequence', 'pretokenizers', 40)), /nests deeper than 16 steps/],
-    ['an unknown post-processor', (j) => (j.post_processor = { type: 'Bert' }), /post_processor.type is "Bert"/],
-    ['a template without text', templateOf([{ SpecialToken: { id: '<s>' } }]), /has no Sequence "A"/],
-    ['a template with the text twice', templateOf([sequenceA(), sequenceA()]), /single\[1\] must be/],
+    [
+      'an unknown prepend_scheme',
+      'pre_tokenizer',
+      metaspaceWith({ prepend_scheme: 'last' }),
+      /prepend_scheme must be always, first or/,
+    ],
+    ['deep nesting', 'pre_tokenizer', nested('Sequence', 'pretokenizers', 40), /nests deeper than 16 steps/],
+    ['an unknown post-processor', 'post_processor', { type: 'Bert' }, /post_processor.type is "Bert"/],
+    ['a template without text', 'post_processor', templateOf([{ SpecialToken: { id: '<s>' } }]), /has no Sequence "A"/],
+    ['a template with the text twice', 'post_processor', templateOf([sequenceA(), sequenceA()]), /single\[1\] must be/],
     [
       'a template of an unknown token',
+      'post_processor',
       templateOf([{ SpecialToken: { id: '?!' } }, sequenceA()]),
       /names "\?!", which is no/,
     ],
-    ['a template with unknown ids', templateWithIds([12345]), /stands for the id 12345, which no token has/],
-    ['no decoder', (j) => (j.decoder = null), /decoder is none; supported are ByteLevel, and/],
-    ['a decoder of words', (j) => (j.decoder = { type: 'WordPiece' }), /decoder is WordPiece; supported/],
-  ])('is refused with %s', (_, damage, message) => {
+    [
+      'a template with unknown ids',
+      'post_processor',
+      templateWithIds([12345]),
+      /stands for the id 12345, which no token has/,
+    ],
+    ['no decoder', 'decoder', null, /decoder is none; supported are ByteLevel, and/],
+    ['a decoder of words', 'decoder', { type: 'WordPiece' }, /decoder is WordPiece; supported/],
+  ])('is refused with %s', (_, path, value, message) => {
     const tokenizerJson = byteLevelJson();
-    damage(tokenizerJson);
+    setAt(tokenizerJson, path.split('.'), value);
     expect(load({ tokenizerJson })).toMatch(message);
   });
 
-  it.each<[string, Damage, RegExp]>([
-    ['strips the end', (j) => (j.decoder.decoders[3].stop = 1), /may strip one character from the start only/],
-    ['strips a text', (j) => (j.decoder.decoders[3].content = 'ab'), /may strip one character from the start only/],
-    ['replaces a pattern', (j) => (j.decoder.decoders[0].pattern = { Regex: '.' }), /may replace a text only/],
-    ['has another order', (j) => j.decoder.decoders.reverse(), /decoder is Strip, Fuse, ByteFallback, Replace/],
-  ])('is refused if its SentencePiece decoder %s', (_, damage, message) => {
+  it.each<[flaw: string, path: string, value: unknown, message: RegExp]>([
+    ['strips the end', 'decoder.decoders.3.stop', 1, /may strip one character from the start only/],
+    ['strips a text', 'decoder.decoders.3.content', 'ab', /may strip one character from the start only/],
+    ['replaces a pattern', 'decoder.decoders.0.pattern', { Regex: '.' }, /may replace a text only/],
+    [
+      'has another order',
+      'decoder.decoders',
+      byteFallbackJson().decoder.decoders.toReversed(),
+      /decoder is Strip, Fuse, ByteFallback, Replace/,
+    ],
+  ])('is refused if its SentencePiece decoder %s', (_, path, value, message) => {
     const tokenizerJson = byteFallbackJson();
-    damage(tokenizerJson);
+    setAt(tokenizerJson, path.split('.'), value);
     expect(load({ tokenizerJson })).toMatch(message);
   });
 
@@ -206,36 +217,32 @@ describe('tokenizer_config.json and generation_config.json', () => {
   });
 });
 
-function splitWith(settings: object): Damage {
-  return (json) => {
-    const split = { type: 'Split', pattern: { Regex: 'x' }, ...settings };
-    const bytes = { type: 'ByteLevel', add_prefix_space: false, use_regex: false };
-    json.pre_tokenizer = { type: 'Sequence', pretokenizers: [split, bytes] };
-  };
+/** Sets what lies at `path` in a tree of JSON. */
+function setAt(root: object, path: readonly string[], value: unknown): void {
+  const parent = path.slice(0, -1).reduce<unknown>((node, key) => Reflect.get(node as object, key), root);
+  Reflect.set(parent as object, path.at(-1)!, value);
 }
 
-function metaspaceWith(settings: object): Damage {
-  return (json) => {
-    const whole = { type: 'Metaspace', replacement: '▁', prepend_scheme: 'first', split: false };
-    json.pre_tokenizer = { ...whole, ...settings };
-  };
+function splitWith(settings: object): object {
+  const split = { type: 'Split', pattern: { Regex: 'x' }, ...settings };
+  const bytes = { type: 'ByteLevel', add_prefix_space: false, use_regex: false };
+  return { type: 'Sequence', pretokenizers: [split, bytes] };
+}
+
+function metaspaceWith(settings: object): object {
+  return { type: 'Metaspace', replacement: '▁', prepend_scheme: 'first', split: false, ...settings };
 }
 
 function sequenceA(): object {
   return { Sequence: { id: 'A', type_id: 0 } };
 }
 
-function templateOf(single: object[]): Damage {
-  return (json) => {
-    json.post_processor = { type: 'TemplateProcessing', single };
-  };
+function templateOf(single: object[], special_tokens = {}): object {
+  return { type: 'TemplateProcessing', single, special_tokens };
 }
 
-function templateWithIds(ids: number[]): Damage {
-  return (json) => {
-    templateOf([{ SpecialToken: { id: '<s>' } }, sequenceA()])(json);
-    json.post_processor.special_tokens = { '<s>': { id: '<s>', ids, tokens: ['<s>'] } };
-  };
+function templateWithIds(ids: number[]): object {
+  return templateOf([{ SpecialToken: { id: '<s>' } }, sequenceA()], { '<s>': { id: '<s>', ids, tokens: ['<s>'] } });
 }
 
 function nested(type: string, key: string, depth: number): object {
@@ -267,17 +274,17 @@ const damages = fc.array(
   { minLength: 1, maxLength: 4 },
 );
 
-function applyEdit(root: LooseJson, { path, value }: Edit): void {
+function applyEdit(root: object, { path, value }: Edit): void {
   let node = root;
   for (const [level, pick] of path.entries()) {
     const keys = Object.keys(node);
     if (keys.length === 0) return;
     const key = keys[pick % keys.length]!;
-    const child = node[key];
+    const child: unknown = Reflect.get(node, key);
     if (level === path.length - 1 || typeof child !== 'object' || child === null) {
-      if ('set' in value) node[key] = structuredClone(value.set);
+      if ('set' in value) Reflect.set(node, key, structuredClone(value.set));
       else if (Array.isArray(node)) node.splice(Number(key), 1);
-      else delete node[key];
+      else Reflect.deleteProperty(node, key);
       return;
     }
     node = child;

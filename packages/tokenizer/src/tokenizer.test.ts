@@ -227,8 +227,8 @@ describe('bad input', () => {
   });
 
   it('says where a regular expression is wrong, at the latest when it runs', () => {
-    const tokenizerJson = byteLevelJson();
-    tokenizerJson.pre_tokenizer = { type: 'Split', pattern: { Regex: '(' }, behavior: 'Isolated', invert: false };
+    const pre_tokenizer = { type: 'Split', pattern: { Regex: '(' }, behavior: 'Isolated', invert: false };
+    const tokenizerJson = { ...byteLevelJson(), pre_tokenizer };
     const error = thrownBy(() => Tokenizer.fromFiles({ tokenizerJson }).encode('the'));
     expect(isMarianaError(error) && error.code).toBe('TOKENIZER_INVALID');
   });

@@ -3,15 +3,12 @@
  * do, one falls back to byte tokens as SentencePiece's do. Each call gives a fresh copy, for tests that damage it.
  */
 
-// biome-ignore lint/suspicious/noExplicitAny: damaged on purpose, in every possible way
-export type LooseJson = any;
-
-function special(id: number, content: string): LooseJson {
+function special(id: number, content: string) {
   return { id, content, single_word: false, lstrip: false, rstrip: false, normalized: false, special: true };
 }
 
 /** Ids 0 and 1 are `<s>` and `</s>`, 2 to 257 the bytes, 258 "th", 259 "the", 260 " the"; `<tool>` (261) is no special. */
-export function byteLevelJson(): LooseJson {
+export function byteLevelJson() {
   const chars: string[] = [];
   let next = 0x100;
   for (let byte = 0; byte < 256; byte++) {
@@ -42,7 +39,7 @@ export function byteLevelJson(): LooseJson {
 }
 
 /** Ids 0 to 2 are `<unk>`, `<s>`, `</s>`, 3 to 258 the bytes, then "▁", letters, "猫", and a few words. */
-export function byteFallbackJson(): LooseJson {
+export function byteFallbackJson() {
   const bytes = Array.from({ length: 256 }, (_, byte) => `<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>`);
   const tokens = ['<unk>', '<s>', '</s>', ...bytes, ...'▁acehst猫', 'th', 'the', '▁the', '▁▁'];
   return {
