@@ -1,0 +1,69 @@
+/** Choosing an engine of TensorFlow.js, and being sure that it is the one that computes. */
+import { MarianaError } from '@mariana/core';
+import type { TensorOf, TfModule, TfNamespace } from './tf-module.ts';
+import { TfjsBackend } from './tfjs-backend.ts';
+import { checkArithmetic, probeTraits } from './traits.ts';
+
+/** The engines that this adapter is tested on, by the names under which tfjs registers them. */
+export type TfjsEngine = 'cpu' | 'wasm' | 'webgpu' | 'tensorflow';
+
+const HOW_TO_GET: Readonly<Record<TfjsEngine, string>> = {
+  cpu: "import '@tensorflow/tfjs-backend-cpu' first",
+  wasm: "import '@tensorflow/tfjs-backend-wasm' first",
+  webgpu: "import '@tensorflow/tfjs-backend-webgpu' first, where navigator.gpu exists",
+  tensorflow: "import '@tensorflow/tfjs-node' or '@tensorflow/tfjs-node-gpu' first",
+};
+
+export interface TfjsOptions<Tf extends TfNamespace = TfModule> {
+  /** The namespace of TensorFlow.js: `import * as tf from '@tensorflow/tfjs-core'`. */
+  readonly tf: Tf & TfModule<TensorOf<Tf>>;
+  /** The engine to compute on; its package must have been imported. It becomes the active engine of tfjs. */
+  readonly engine: TfjsEngine;
+}
+
+/**
+ * Makes a backend that computes with the ops of TensorFlow.js on one of its engines. tfjs falls back to another engine
+ * when one does not start; this function does not.
+ *
+ * @throws MarianaError `BACKEND_UNAVAILABLE` if the engine is not registered, does not start, or does not compute in
+ *   float32; `INVALID_ARGUMENT` for an unknown engine.
+ */
+export async function tfjs<Tf extends TfNamespace>({
+  tf,
+  engine,
+}: TfjsOptions<Tf>): Promise<TfjsBackend<TensorOf<Tf>>> {
+  if (!Object.hasOwn(HOW_TO_GET, engine)) {
+    const known = Object.keys(HOW_TO_GET).join(', ');
+    throw new MarianaError('INVALID_ARGUMENT', `tfjs: there is no engine "${engine}"; choose one of ${known}`);
+  }
+  await activate(tf, engine);
+  try {
+    await checkArithmetic(tf, engine);
+    return new TfjsBackend(tf, engine, await probeTraits(tf));
+  } catch (cause) {
+    if (cause instanceof MarianaError) throw cause;
+    throw unavailable(engine, `failed its first computation (${messageOf(cause)}); use another engine`, cause);
+  }
+}
+
+async function activate(tf: TfModule, engine: TfjsEngine): Promise<void> {
+  let started: boolean;
+  try {
+    started = await tf.setBackend(engine);
+    if (started) await tf.ready();
+  } catch (cause) {
+    throw unavailable(engine, `is not there (${messageOf(cause)}); ${HOW_TO_GET[engine]}`, cause);
+  }
+  if (!started) throw unavailable(engine, 'did not start; the console has the reason that tfjs gives');
+  if (tf.getBackend() !== engine) {
+    throw unavailable(engine, `was asked for, but tfjs chose ${tf.getBackend()}; use that or mend the engine`);
+  }
+}
+
+function unavailable(engine: string, problem: string, cause?: unknown): MarianaError {
+  return new MarianaError('BACKEND_UNAVAILABLE', `tfjs engine ${engine} ${problem}`, { cause, details: { engine } });
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
