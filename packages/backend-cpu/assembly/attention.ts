@@ -328,7 +328,9 @@ export function combineAttention(args: usize, begin: i32, end: i32): void {
       const from = part + (<usize>(i * C) << 2);
       for (let c: usize = 0; c < <usize>C << 2; c += 4) store<f32>(o + c, load<f32>(o + c) + load<f32>(from + c) * weight);
     }
-    for (let c: usize = 0; c < <usize>C << 2; c += 4) store<f32>(o + c, load<f32>(o + c) / sum);
+    // The reciprocal, as `finish` does: with one split that counts the result is the same to the bit.
+    const scale: f32 = 1 / sum;
+    for (let c: usize = 0; c < <usize>C << 2; c += 4) store<f32>(o + c, load<f32>(o + c) * scale);
   }
 }
 

@@ -64,7 +64,7 @@ function dropGroups(
         second = v;
       }
     }
-    store<f32>(groupScores + (<usize>g << 2), top2 ? first + second : first);
+    store<f32>(groupScores + (<usize>g << 2), top2 && size > 1 ? first + second : first);
   }
   topKRow(groupScores, groups, kept, values, best);
   for (let g = 0; g < groups; g++) {
