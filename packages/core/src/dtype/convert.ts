@@ -7,7 +7,7 @@ import { MarianaError } from '../errors.ts';
 import { bytesPerElement, type DType } from './dtype.ts';
 import { viewBits } from './float-bits.ts';
 import { decodeE8m0, E4M3_VALUES, E5M2_VALUES, e4m3FromBits, e5m2FromBits } from './float8.ts';
-import { bf16FromBits, F16_RESCALE, f16FromBits, f16ToBits } from './float16.ts';
+import { bf16FromBits, decodeF16, F16_SMALLEST_NORMAL, f16FromBits, f16ToBits } from './float16.ts';
 import { allocateTensorData, type FloatDType, type TensorData, type TensorDType } from './tensor-dtype.ts';
 
 /**
@@ -155,8 +155,9 @@ export function viewAsBytes(data: ArrayBufferView): Uint8Array {
 function decodeF16Into(codes: ArrayLike<number>, values: Float32Array): void {
   const bits = viewBits(values);
   for (let i = 0; i < codes.length; i++) {
-    bits[i] = f16ToBits(codes[i]!);
-    if ((codes[i]! & 0x7c00) !== 0x7c00) values[i] = values[i]! * F16_RESCALE;
+    const code = codes[i]!;
+    if ((code & 0x7fff) < F16_SMALLEST_NORMAL) values[i] = decodeF16(code);
+    else bits[i] = f16ToBits(code);
   }
 }
 

@@ -19,8 +19,9 @@ export function encodeBf16(x: number): number {
 
 /** The value of a binary16 code; only the low 16 bits of `code` count. */
 export function decodeF16(code: number): number {
-  const bits = f16ToBits(code);
-  return (code & 0x7c00) === 0x7c00 ? f32OfBits(bits) : f32OfBits(bits) * F16_RESCALE;
+  const magnitude = code & 0x7fff;
+  if (magnitude >= F16_SMALLEST_NORMAL) return f32OfBits(f16ToBits(code));
+  return magnitude * ((code & 0x8000) === 0 ? F16_SUBNORMAL_STEP : -F16_SUBNORMAL_STEP);
 }
 
 /** The binary16 code nearest to `x`, ties to even; magnitudes from 65520 up become infinite. */
@@ -42,15 +43,15 @@ export function f16FromBits(bits: number): number {
   return sign | Math.min(roundMagnitude(magnitude, 10, 15), 0x7c00);
 }
 
-/** What the float32 of `f16ToBits` must be multiplied by, if the code is finite: the difference of the biases. */
-export const F16_RESCALE = 2 ** 112;
+/** The code of the smallest binary16 above the subnormals. */
+export const F16_SMALLEST_NORMAL = 0x400;
 
-/**
- * A binary16 code moved into float32 position. Read as a float32 it is smaller than it should be by the difference of
- * the exponent biases, subnormals included, and one exact multiplication by `F16_RESCALE` sets that right; infinities
- * and NaNs are complete as they are.
- */
+/** Binary16 codes below `F16_SMALLEST_NORMAL` count in these steps. */
+export const F16_SUBNORMAL_STEP = 2 ** -24;
+
+/** The float32 bits of a binary16 code that is not subnormal: the exponent is moved, and its bias exchanged. */
 export function f16ToBits(code: number): number {
-  const bits = ((code & 0x8000) << 16) | ((code & 0x7fff) << 13);
-  return (code & 0x7c00) === 0x7c00 ? bits | INFINITY_BITS : bits;
+  const magnitude = (code & 0x7fff) << 13;
+  const bits = (code & 0x7c00) === 0x7c00 ? magnitude | INFINITY_BITS : magnitude + ((127 - 15) << 23);
+  return ((code & 0x8000) << 16) | bits;
 }

@@ -45,15 +45,16 @@ export function quantizeInt4(
   const scales = new Float32Array(rows * groups);
   for (let row = 0; row < rows; row++) {
     for (let g = 0; g < groups; g++) {
-      const first = g * group;
-      const last = Math.min(first + group, columns);
-      const members = values.subarray(row * columns + first, row * columns + last);
-      const bad = members.findIndex((value) => !Number.isFinite(value));
-      if (bad >= 0) throw notFinite(members[bad]!, row, first + bad);
-      const scale = bestScale(members);
+      const start = row * columns + g * group;
+      const end = Math.min(start + group, (row + 1) * columns);
+      for (let i = start; i < end; i++) {
+        if (!Number.isFinite(values[i]!)) throw notFinite(values[i]!, row, i - row * columns);
+      }
+      const scale = bestScale(values, start, end);
       scales[row * groups + g] = scale;
-      for (let column = first; column < last; column++) {
-        const nibble = int4Code(values[row * columns + column]!, scale) + 8;
+      for (let i = start; i < end; i++) {
+        const column = i - row * columns;
+        const nibble = toCode(values[i]! / scale) + 8;
         const at = row * rowBytes + (column >>> 1);
         codes[at] = column % 2 === 0 ? (codes[at]! & 0xf0) | nibble : (codes[at]! & 0x0f) | (nibble << 4);
       }
@@ -91,19 +92,21 @@ export function dequantizeInt4(
   return values;
 }
 
-function bestScale(members: Float32Array): number {
+/** The scale for the group of `values` from `start` to `end`. */
+function bestScale(values: Float32Array, start: number, end: number): number {
   let extreme = 0;
-  for (const value of members) if (Math.abs(value) > Math.abs(extreme)) extreme = value;
+  for (let i = start; i < end; i++) if (Math.abs(values[i]!) > Math.abs(extreme)) extreme = values[i]!;
   if (extreme === 0) return 1;
-  if (Math.abs(extreme) < SMALLEST_MAGNITUDE) return Math.fround(SMALLEST_MAGNITUDE / 8);
-  let best = Math.fround(extreme / -8);
+  if (Math.abs(extreme) < SMALLEST_MAGNITUDE) return SMALLEST_MAGNITUDE / 8;
+  let best = 0;
   let bestGain = Number.NEGATIVE_INFINITY;
   for (const target of EXTREMES) {
-    const scale = extreme / target;
+    const perValue = target / extreme;
     let products = 0;
     let squares = 0;
-    for (const value of members) {
-      const code = int4Code(value, scale);
+    for (let i = start; i < end; i++) {
+      const value = values[i]!;
+      const code = toCode(value * perValue);
       products += value * code;
       squares += code * code;
     }
@@ -111,14 +114,17 @@ function bestScale(members: Float32Array): number {
     const gain = (products / squares) * products;
     if (gain > bestGain) {
       bestGain = gain;
-      best = Math.fround(products / squares);
+      best = products / squares;
     }
   }
-  return best;
+  return Math.fround(best);
 }
 
-function int4Code(value: number, scale: number): number {
-  return Math.max(-8, Math.min(7, roundToEven(value / scale)));
+/** The code nearest to `x`, ties to even. */
+function toCode(x: number): number {
+  const code = roundToEven(x);
+  if (code < -8) return -8;
+  return code > 7 ? 7 : code;
 }
 
 function checkInt4Group(group: number): void {
