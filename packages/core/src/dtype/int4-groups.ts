@@ -122,9 +122,7 @@ function bestScale(values: Float32Array, start: number, end: number): number {
 
 /** The code nearest to `x`, ties to even. */
 function toCode(x: number): number {
-  const code = roundToEven(x);
-  if (code < -8) return -8;
-  return code > 7 ? 7 : code;
+  return Math.max(-8, Math.min(7, roundToEven(x)));
 }
 
 function checkInt4Group(group: number): void {
