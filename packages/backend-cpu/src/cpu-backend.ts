@@ -5,14 +5,20 @@
  */
 import { ReferenceBackend } from '@mariana/backend-reference';
 import {
+  type AttentionOptions,
   type BinaryOp,
   bytesPerElement,
   type Capabilities,
   checkDtype,
+  type ExpertWeights,
+  type LatentAttentionOptions,
+  type LatentCacheView,
   type LoadWeightOptions,
   type MatmulOptions,
   type MemoryUse,
   matmulShape,
+  type Routing,
+  type RoutingOptions,
   type Shape,
   Storage,
   sizeOf,
@@ -23,9 +29,13 @@ import {
   type WeightFormat,
   type WeightSource,
 } from '@mariana/core';
+import { attention, latentAttention } from './ops/attention.ts';
 import { addSameShape } from './ops/elementwise.ts';
+import { experts } from './ops/experts.ts';
 import { embed, groupedLinear, linear } from './ops/linear.ts';
 import { matmul } from './ops/matmul.ts';
+import { route } from './ops/route.ts';
+import { rmsNorm, rotary, softmax, swiglu } from './ops/rows.ts';
 import type { CheckedCpuOptions } from './options.ts';
 import type { KernelEngine } from './wasm/index.ts';
 import { CpuWeight } from './weights/cpu-weight.ts';
@@ -161,6 +171,42 @@ export class CpuBackend extends ReferenceBackend {
 
   override embed(ids: Tensor, weight: Weight): Tensor {
     return embed(this, ids, weight) ?? super.embed(ids, weight);
+  }
+
+  override rmsNorm(x: Tensor, weight: Tensor, epsilon: number): Tensor {
+    return rmsNorm(this, x, weight, epsilon);
+  }
+
+  override rotary(x: Tensor, cos: Tensor, sin: Tensor): Tensor {
+    return rotary(this, x, cos, sin);
+  }
+
+  override swiglu(gate: Tensor, up: Tensor): Tensor {
+    return swiglu(this, gate, up) ?? super.swiglu(gate, up);
+  }
+
+  override softmax(x: Tensor): Tensor {
+    return softmax(this, x);
+  }
+
+  override route(logits: Tensor, bias: Tensor | null, options: RoutingOptions): Routing {
+    return route(this, logits, bias, options) ?? super.route(logits, bias, options);
+  }
+
+  override async experts(
+    x: Tensor,
+    routing: Pick<Routing, 'indices' | 'weights'>,
+    weights: ExpertWeights,
+  ): Promise<Tensor> {
+    return experts(this, x, routing, weights) ?? super.experts(x, routing, weights);
+  }
+
+  override attention(q: Tensor, k: Tensor, v: Tensor, options: AttentionOptions): Tensor {
+    return attention(this, q, k, v, options) ?? super.attention(q, k, v, options);
+  }
+
+  override latentAttention(q: Tensor, cache: LatentCacheView, options: LatentAttentionOptions): Tensor {
+    return latentAttention(this, q, cache, options) ?? super.latentAttention(q, cache, options);
   }
 
   // Weights -------------------------------------------------------------------------------------------------------
