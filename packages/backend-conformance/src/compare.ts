@@ -25,9 +25,12 @@ export function compare(
   actual: TensorData,
   { operation, operands = [], expected, bound = 0, dtype }: Comparison,
 ): void {
-  const boundAt =
-    typeof bound === 'number' ? () => bound : typeof bound === 'function' ? bound : (i: number) => bound[i]!;
-  const within = (i: number) => isWithin(actual[i]!, expected[i]!, dtype === 'f32' ? boundAt(i) : 0);
+  // Only float32 is computed with; everything else is exact, whatever the bound of the operation.
+  const exact = dtype !== 'f32';
+  const boundAt = boundFunction(exact ? 0 : bound);
+  const within = exact
+    ? (i: number) => actual[i] === expected[i]
+    : (i: number) => isWithin(actual[i]!, expected[i]!, boundAt(i));
   report(actual, within, { operation, operands, expected, dtype, boundAt });
 }
 
@@ -40,6 +43,11 @@ export function compare(
 export function compareElements(actual: TensorData, { operation, operands = [], expected, dtype }: Comparison): void {
   const within = (i: number) => sameElement(dtype, actual[i]!, expected[i]!);
   report(actual, within, { operation, operands, expected, dtype, boundAt: () => 0 });
+}
+
+function boundFunction(bound: Bound): (element: number) => number {
+  if (typeof bound === 'number') return () => bound;
+  return typeof bound === 'function' ? bound : (element) => bound[element]!;
 }
 
 function isWithin(actual: number, exact: number, bound: number): boolean {

@@ -76,6 +76,9 @@ async function work(
   const bench = new Workbench(group, backend, foreign, tolerance);
   try {
     await body(bench);
+  } catch (error) {
+    if (error instanceof ConformanceError) throw error;
+    return bench.fail(`threw ${error instanceof Error ? error.message : String(error)}`, { cause: error });
   } finally {
     bench.clear();
   }

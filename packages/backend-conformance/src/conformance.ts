@@ -23,7 +23,7 @@ export interface ConformanceOptions {
    * (`gather: refuses indices out of range`). A key that names nothing is an error, so that no skip outlives its case.
    */
   readonly skip?: Readonly<Record<string, string>>;
-  /** Random examples for each property, beside the fixed ones. Default 20. */
+  /** Random examples for each property, beside the fixed ones. Default 50. */
   readonly numRuns?: number;
   /** Seed of the examples. Default the same always, so that a run can be repeated. */
   readonly seed?: number;
@@ -62,7 +62,7 @@ export interface ConformanceRunner {
 }
 
 const DEFAULT_SEED = 20241227;
-const DEFAULT_RUNS = 20;
+const DEFAULT_RUNS = 50;
 /** Milliseconds that a test framework should give a case. */
 const TIMEOUT = 120_000;
 

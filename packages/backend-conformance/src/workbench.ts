@@ -115,9 +115,9 @@ export class Workbench {
     this.fail(`${what} must be refused with ${code ?? 'a MarianaError'}, but ${problem}`);
   }
 
-  fail(message: string): never {
+  fail(message: string, options?: ErrorOptions): never {
     const operands = this.#operands.length > 0 ? `${this.#operands.join(', ')}: ` : '';
-    throw new ConformanceError(this.operation, operands + message, { operands: this.#operands });
+    throw new ConformanceError(this.operation, operands + message, { operands: this.#operands }, options);
   }
 
   /** Fails with a message unless a condition holds. */
