@@ -1,0 +1,63 @@
+/** One run of generation, timed: what `generate` and `chat` have in common. */
+import type { FinishReason, GeneratedChunk, GenerateOptions, Session } from '@mariana/runtime';
+import { exact, rate } from './format.ts';
+
+/** What was generated, and how fast. */
+export interface Answer {
+  readonly ids: readonly number[];
+  /** The text of `ids` up to a stop text; null without a tokenizer. */
+  readonly text: string | null;
+  /** Null if the run was cut short. */
+  readonly finishReason: FinishReason | null;
+  readonly chunks: readonly GeneratedChunk[];
+  /** Generated tokens a second, the first not counted: it comes from reading the prompt. */
+  readonly decodeTokensPerSecond: number | null;
+}
+
+/**
+ * Generates from where a session stands.
+ *
+ * @param onChunk - Sees each token as it comes.
+ * @throws what the generation throws; if `cutShort` is aborted, the answer so far is returned instead.
+ */
+export async function answer(
+  session: Session,
+  options: GenerateOptions,
+  onChunk: (chunk: GeneratedChunk) => void,
+  cutShort?: AbortSignal,
+): Promise<Answer> {
+  const chunks: GeneratedChunk[] = [];
+  let first = 0;
+  let last = 0;
+  try {
+    for await (const chunk of session.generate([], { ...options, ...(cutShort && { signal: cutShort }) })) {
+      last = performance.now();
+      if (chunks.length === 0) first = last;
+      chunks.push(chunk);
+      onChunk(chunk);
+    }
+  } catch (error) {
+    if (!cutShort?.aborted) throw error;
+  }
+  return {
+    ids: chunks.map(({ id }) => id),
+    text: session.model.tokenizer === null ? null : chunks.map(({ text }) => text).join(''),
+    finishReason: chunks.at(-1)?.finishReason ?? null,
+    chunks,
+    decodeTokensPerSecond: rate(chunks.length - 1, last - first),
+  };
+}
+
+const ENDS: Readonly<Record<FinishReason, string>> = {
+  stop: 'a stop was met',
+  eos: 'the model ended its text',
+  length: 'that is what was asked for',
+  context: 'the context is full',
+};
+
+/** Figures of an answer in words. */
+export function describeAnswer({ ids, decodeTokensPerSecond, finishReason }: Answer): string {
+  const speed = decodeTokensPerSecond === null ? '' : ` at ${decodeTokensPerSecond} tokens/s`;
+  const end = finishReason === null ? 'cut short' : ENDS[finishReason];
+  return `${exact(ids.length)} tokens generated${speed} (${end})`;
+}

@@ -1,0 +1,101 @@
+/** `mariana generate`: goes on from a prompt. */
+import { MarianaError } from '@mariana/core';
+import type { GeneratedChunk, Session } from '@mariana/runtime';
+import { answer, describeAnswer } from '../answer.ts';
+import { duration, exact, rate, rounded } from '../format.ts';
+import { type Io, print, printJson, remark, showable } from '../io.ts';
+import { loadModel, type ModelOptions } from '../load-model.ts';
+import { Progress } from '../progress.ts';
+import { type SamplingFlags, samplingOptions } from '../sampling-options.ts';
+
+export interface GenerateFlags extends ModelOptions, SamplingFlags {
+  readonly prompt?: string;
+  readonly ids?: readonly number[];
+  readonly logprobs?: number;
+  readonly context?: number;
+}
+
+export async function generate(flags: GenerateFlags, io: Io): Promise<void> {
+  const { prompt, ids } = flags;
+  if ((prompt === undefined) === (ids === undefined)) {
+    throw new MarianaError('USAGE', 'give the prompt either as --prompt TEXT or as --ids 1,2,3');
+  }
+  using loaded = await loadModel(flags, io);
+  const { model, loadMs } = loaded;
+  const { signal } = io.interrupts;
+  using session = model.session(flags.context === undefined ? {} : { contextLength: flags.context });
+  const promptIds = ids ?? model.requireTokenizer().encode(prompt!);
+  // Raw tokens in, raw tokens out: as many as were asked for, whatever they mean.
+  const sampling = samplingOptions({ ...flags, ignoreEos: flags.ignoreEos ?? ids !== undefined });
+  if (ids !== undefined) checkRoom(session, ids.length, flags.maxTokens);
+
+  const prefillMs = await readPrompt(session, promptIds, flags, io);
+  const options = { ...sampling, signal, topLogprobs: flags.logprobs ?? 0 };
+  const show = flags.json ? () => {} : showChunk(io, model.tokenizer === null);
+  const result = await answer(session, options, show);
+  if (!flags.json) {
+    print(io);
+    if (!flags.quiet) {
+      const speed = `${exact(promptIds.length)} tokens read in ${duration(prefillMs)}`;
+      remark(io, `loaded in ${duration(loadMs)}, ${speed}, ${describeAnswer(result)}`);
+    }
+    return;
+  }
+  printJson(io, {
+    model: model.name,
+    backend: model.backend.name,
+    promptIds,
+    ids: result.ids,
+    text: result.text,
+    finishReason: result.finishReason,
+    seed: flags.temperature === 0 ? null : sampling.seed,
+    ...(flags.logprobs !== undefined && {
+      logprobs: result.chunks.map(({ id, logprob, topLogprobs }) => ({ id, logprob, top: topLogprobs })),
+    }),
+    timings: {
+      loadMs: rounded(loadMs),
+      prefillTokensPerSecond: rate(promptIds.length, prefillMs),
+      decodeTokensPerSecond: result.decodeTokensPerSecond,
+    },
+  });
+}
+
+/** A text may end where the context does; a list of tokens of a given length may not. */
+function checkRoom(session: Session, prompt: number, maxTokens: number | undefined): void {
+  const { contextLength } = session;
+  if (maxTokens === undefined || prompt + maxTokens <= contextLength) return;
+  throw new MarianaError(
+    'CONTEXT_EXCEEDED',
+    `${prompt} prompt tokens and ${maxTokens} new ones do not fit the context of ${contextLength}; ask for fewer`,
+    { details: { tokens: prompt, maxTokens, contextLength } },
+  );
+}
+
+/** Runs the prompt through the model. Returns the milliseconds that took. */
+async function readPrompt(session: Session, ids: readonly number[], flags: GenerateFlags, io: Io): Promise<number> {
+  const quiet = flags.quiet === true;
+  const progress = new Progress(io, { label: 'reading the prompt', amount: (n) => `${exact(n)} tokens`, quiet });
+  const started = performance.now();
+  try {
+    await session.append(ids, {
+      signal: io.interrupts.signal,
+      onProgress: (done, total) => progress.update(done, total),
+    });
+  } finally {
+    progress.end();
+  }
+  return performance.now() - started;
+}
+
+/** Streams text, or ids where there is no text. */
+function showChunk(io: Io, hasNoText: boolean): (chunk: GeneratedChunk) => void {
+  let separator = '';
+  return ({ id, text }) => {
+    if (!hasNoText) {
+      io.stdout.write(showable(io, text));
+      return;
+    }
+    io.stdout.write(`${separator}${id}`);
+    separator = ',';
+  };
+}

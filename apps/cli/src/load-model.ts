@@ -1,0 +1,56 @@
+/** Loading a model for a command: backend, progress, and everything freed again afterwards. */
+import { Model } from '@mariana/runtime';
+import { openBackend } from './backends.ts';
+import { bytes } from './format.ts';
+import { type Io, remark } from './io.ts';
+import { Progress } from './progress.ts';
+
+/** Options of every command that runs a model. */
+export interface ModelOptions {
+  readonly model: string;
+  readonly backend?: string;
+  readonly json?: true;
+  readonly quiet?: true;
+}
+
+export interface LoadedModel extends Disposable {
+  readonly model: Model;
+  /** Milliseconds from the start of the backend until the model was ready. */
+  readonly loadMs: number;
+}
+
+/**
+ * Loads `options.model`: a folder, a URL or the name of a preset.
+ *
+ * @throws MarianaError as `openBackend` and `Model.load` do; nothing is left behind then.
+ */
+export async function loadModel(options: ModelOptions, io: Io, { mtp = false } = {}): Promise<LoadedModel> {
+  const started = performance.now();
+  const backend = await openBackend(options.backend);
+  const quiet = options.quiet === true;
+  const progress = new Progress(io, { label: `loading ${options.model}`, amount: bytes, quiet });
+  try {
+    const model = await Model.load(options.model, {
+      backend,
+      mtp,
+      signal: io.interrupts.signal,
+      onProgress: ({ loadedBytes, totalBytes }) => progress.update(loadedBytes, totalBytes),
+    });
+    progress.end();
+    if (model.isRandom && !quiet && options.json === undefined) {
+      remark(
+        io,
+        `${options.model} is an architecture without a checkpoint: its weights are random, and so is its text`,
+      );
+    }
+    const dispose = () => {
+      model.dispose();
+      backend.dispose();
+    };
+    return { model, loadMs: performance.now() - started, [Symbol.dispose]: dispose };
+  } catch (error) {
+    progress.end();
+    backend.dispose();
+    throw error;
+  }
+}
