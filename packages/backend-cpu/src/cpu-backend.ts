@@ -39,7 +39,7 @@ import { rmsNorm, rotary, softmax, swiglu } from './ops/rows.ts';
 import type { CheckedCpuOptions } from './options.ts';
 import type { KernelEngine } from './wasm/index.ts';
 import { CpuWeight } from './weights/cpu-weight.ts';
-import { heldFormat, loadWeight } from './weights/load-weight.ts';
+import { heldBytes, loadWeight } from './weights/load-weight.ts';
 import { unpack } from './weights/unpack.ts';
 
 /** Where a tensor lies in the first arena. */
@@ -212,8 +212,8 @@ export class CpuBackend extends ReferenceBackend {
   // Weights -------------------------------------------------------------------------------------------------------
 
   override dequantize(weight: Weight): Tensor {
-    if (!(weight instanceof CpuWeight)) return super.dequantize(weight);
-    if (weight.backend !== this) return super.dequantize(weight);
+    if (!(weight instanceof CpuWeight) || weight.backend !== this) return super.dequantize(weight);
+    weight.assertAlive();
     return this.upload(unpack(weight), weight.shape);
   }
 
@@ -222,21 +222,9 @@ export class CpuBackend extends ReferenceBackend {
   }
 
   override weightBytes(
-    { format, shape: [rows, cols] }: Pick<WeightSource, 'format' | 'shape'>,
+    source: Pick<WeightSource, 'format' | 'shape'>,
     { precise = false }: LoadWeightOptions = {},
   ): number {
-    const held = heldFormat({ format, shape: [rows, cols] }, precise ? 'native' : this.weights);
-    switch (held) {
-      case 'f32':
-        return 4 * rows * cols;
-      case 'bf16':
-        return 2 * rows * cols;
-      case 'fp8':
-        return rows * cols + 4 * Math.ceil(rows / 128) * Math.ceil(cols / 128);
-      case 'int8':
-        return rows * (cols + 4 * Math.ceil(cols / 128));
-      case 'int4':
-        return rows * (Math.ceil(cols / 2) + 4 * Math.ceil(cols / 32));
-    }
+    return heldBytes(this.engine.kernels, source, precise ? 'native' : this.weights);
   }
 }

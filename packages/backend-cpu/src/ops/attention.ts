@@ -1,10 +1,10 @@
 /** Attention in both forms of MLA, streamed: no matrix of scores is ever held. */
 import {
   type AttentionOptions,
-  cacheRows,
   checkDtype,
   type LatentAttentionOptions,
   type LatentCacheView,
+  MarianaError,
   type Tensor,
 } from '@mariana/core';
 import type { CpuBackend } from '../cpu-backend.ts';
@@ -65,7 +65,7 @@ export function latentAttention(
   checkDtype('latentAttention', q, 'f32');
   backend.pointer(q);
   backend.pointer(pool);
-  cacheRows(cache, 0, length); // refuses a page list that is too short
+  checkPages(cache);
   const out = backend.output([queries, heads, latentDim]);
   const { arena } = backend.engine;
   withScratch(arena, 4 * pages.length, (pageTable) => {
@@ -92,6 +92,20 @@ export function latentAttention(
     });
   });
   return out;
+}
+
+/** The kernel follows page numbers blindly, so they are looked at first. */
+function checkPages({ pool, pages, pageSize, length }: LatentCacheView): void {
+  const available = Math.floor(pool.shape[0]! / pageSize);
+  const used = Math.ceil(length / pageSize);
+  for (let i = 0; i < used; i++) {
+    const page = pages[i];
+    if (page !== undefined && page >= 0 && page < available) continue;
+    throw new MarianaError(
+      'INVALID_ARGUMENT',
+      `latentAttention: page ${i} of the sequence is ${page}; the pool has ${available} pages of ${pageSize} tokens`,
+    );
+  }
 }
 
 function same(a: readonly number[], b: readonly number[]): boolean {

@@ -38,7 +38,12 @@ export function experts(
   const [rows, hidden] = x.shape;
   if (tokens === undefined || topK === undefined || hidden === undefined || x.rank !== 2 || rows !== tokens)
     return null;
-  if (x.dtype !== 'f32' || routing.weights.size !== tokens * topK || tokens * topK === 0) return null;
+  const [shareTokens, shareCount] = routing.weights.shape;
+  const fits = routing.weights.rank === 2 && shareTokens === tokens && shareCount === topK;
+  if (!fits || x.dtype !== 'f32' || routing.weights.dtype !== 'f32' || routing.indices.dtype !== 'i32') return null;
+  if (tokens * topK === 0) return null;
+  backend.pointer(x);
+  backend.pointer(routing.weights);
   const indices = backend.view(routing.indices) as Int32Array;
   const groups = groupByExpert(indices, topK, weights.gate.length);
 

@@ -27,7 +27,10 @@ export function placeOf(backend: CpuBackend, weight: Weight): PlacedWeight | nul
       `a weight of backend ${weight.backend.name} was given to backend ${backend.name}; load it there`,
     );
   }
-  if (weight instanceof CpuWeight) return weight;
+  if (weight instanceof CpuWeight) {
+    weight.assertAlive();
+    return weight;
+  }
   if (!(weight instanceof DenseWeight) || weight.format === 'f16') return null;
   const [rows, cols] = weight.shape;
   const matrix: DenseMatrix = {

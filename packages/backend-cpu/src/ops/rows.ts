@@ -78,7 +78,8 @@ export function swiglu(backend: CpuBackend, gate: Tensor, up: Tensor): Tensor | 
 
 export function softmax(backend: CpuBackend, x: Tensor): Tensor {
   checkDtype('softmax', x, 'f32');
-  const width = x.shape.at(-1) ?? 1;
+  const width = x.shape.at(-1);
+  if (width === undefined) throw new MarianaError('SHAPE_MISMATCH', 'softmax: a scalar has no axis to normalise over');
   backend.pointer(x);
   const y = backend.output(x.shape);
   const job = backend.engine.job();

@@ -1,5 +1,5 @@
 /** A weight matrix in WebAssembly memory, in one of the layouts that the kernels read. */
-import { Weight, type WeightFormat } from '@mariana/core';
+import { MarianaError, Weight, type WeightFormat } from '@mariana/core';
 import type { CpuBackend } from '../cpu-backend.ts';
 import type { Arena, DenseMatrix, PackedMatrix } from '../wasm/index.ts';
 
@@ -30,6 +30,16 @@ export class CpuWeight extends Weight {
     this.#blocks = place.blocks;
     this.byteLength = place.byteLength;
     backend.countWeight(this.byteLength);
+  }
+
+  /** @throws MarianaError `TENSOR_DISPOSED` */
+  assertAlive(): void {
+    if (!this.#disposed) return;
+    const [out, inputs] = this.shape;
+    throw new MarianaError(
+      'TENSOR_DISPOSED',
+      `this ${this.format} weight [${out}, ${inputs}] was disposed before it was used; dispose its layer last`,
+    );
   }
 
   dispose(): void {

@@ -4,6 +4,7 @@
  * staging area. At no time does a whole weight exist twice.
  */
 import {
+  type ByteSource,
   checkFp8Codes,
   decodeWeight,
   MarianaError,
@@ -24,17 +25,59 @@ const STAGING_BYTES = 4 * 2 ** 20;
 const PANEL = 16;
 const BYTES = { f32: 4, bf16: 2, fp8: 1 } as const;
 
-/** The format in which a weight that comes as `format` is held when the user asked for `wanted`. */
-export function heldFormat(
-  { format, shape, ...rest }: { format: WeightFormat; shape: readonly [number, number]; blockSize?: readonly number[] },
-  wanted: WeightFormat | 'native',
-): Exclude<WeightFormat, 'f16'> {
-  const target = wanted === 'native' ? format : wanted;
-  // Kernels know 128 x 128 blocks and two integers a byte; there is no F16 kernel.
-  if (target === 'f16') return 'f32';
-  if (target === 'fp8' && rest.blockSize?.some((size) => size !== 128)) return 'f32';
-  if (target === 'int4' && shape[1] % 2 !== 0) return 'int8';
-  return target;
+/** What decides how a weight is held. */
+type Incoming = Pick<WeightSource, 'format' | 'shape'> & { readonly blockSize?: readonly number[]; groupSize?: number };
+
+/** The format in which a weight is held when the user asked for `wanted`. */
+export function heldFormat(incoming: Incoming, wanted: WeightFormat | 'native'): Exclude<WeightFormat, 'f16'> {
+  const target = wanted === 'native' ? incoming.format : wanted;
+  if (target === 'f16') return 'f32'; // no kernel reads F16
+  // Formats that need not be made anew are kept only if a kernel knows their blocks and groups.
+  if (target === incoming.format) return isKernelFormat(incoming) ? target : 'f32';
+  return target === 'int4' && incoming.shape[1] % 2 !== 0 ? 'int8' : target;
+}
+
+function isKernelFormat({ format, shape, blockSize = [128, 128], groupSize }: Incoming): boolean {
+  if (format === 'fp8') return blockSize.every((size) => size === 128);
+  if (format !== 'int8' && format !== 'int4') return true;
+  const isGroup = groupSize === undefined || [32, 64, 128].includes(groupSize);
+  return isGroup && (format === 'int8' || shape[1] % 2 === 0);
+}
+
+/** Bytes that a weight takes when it is held as `heldFormat` says. */
+export function heldBytes(kernels: KernelModule, incoming: Incoming, wanted: WeightFormat | 'native'): number {
+  const [rows, cols] = incoming.shape;
+  const held = heldFormat(incoming, wanted);
+  if (held === 'int8' || held === 'int4') {
+    const { dataBytes, scaleBytes } = packedShape(kernels, held, rows, cols, keptGroup(incoming, held));
+    return dataBytes + scaleBytes;
+  }
+  const scales = held === 'fp8' ? 4 * Math.ceil(rows / 128) * Math.ceil(cols / 128) : 0;
+  return rows * cols * BYTES[held] + scales;
+}
+
+/** Inputs that share a scale, where integers are taken over as they come; undefined for the format's usual. */
+function keptGroup({ format, groupSize }: Incoming, held: WeightFormat): number | undefined {
+  return format === held ? groupSize : undefined;
+}
+
+/** @throws MarianaError `SOURCE_TRUNCATED` if values or scales are not as many as the shape asks for. */
+function checkLengths(source: WeightSource): void {
+  const [rows, cols] = source.shape;
+  const rowBytes = { f32: 4 * cols, bf16: 2 * cols, f16: 2 * cols, fp8: cols, int8: cols, int4: Math.ceil(cols / 2) };
+  check(source.values, rows * rowBytes[source.format]);
+  if ('blockSize' in source) {
+    const [high, wide] = source.blockSize;
+    check(source.scales, 4 * Math.ceil(rows / high) * Math.ceil(cols / wide));
+  } else if ('groupSize' in source) check(source.scales, 4 * rows * Math.ceil(cols / source.groupSize));
+
+  function check({ name, byteLength }: ByteSource, expected: number): void {
+    if (byteLength === expected) return;
+    throw new MarianaError(
+      'SOURCE_TRUNCATED',
+      `${source.name}: ${name} has ${byteLength} bytes where a ${source.format} weight [${rows}, ${cols}] takes ${expected}`,
+    );
+  }
 }
 
 export async function loadWeight(
@@ -42,6 +85,7 @@ export async function loadWeight(
   source: WeightSource,
   wanted: WeightFormat | 'native',
 ): Promise<CpuWeight> {
+  checkLengths(source);
   const target = heldFormat(source, wanted);
   if (target === 'int8' || target === 'int4') return loadPacked(backend, source, target);
   if (target === source.format) return loadDense(backend, source, target);
@@ -96,9 +140,8 @@ async function loadDense(
 async function loadPacked(backend: CpuBackend, source: WeightSource, format: PackedFormat): Promise<CpuWeight> {
   const [rows, cols] = source.shape;
   const { engine } = backend;
-  const isPacked = source.format === format && [32, 64, 128].includes((source as { groupSize: number }).groupSize);
-  const group = isPacked ? (source as { groupSize: number }).groupSize : undefined;
-  const shape = packedShape(engine.kernels, format, rows, cols, group);
+  const isPacked = source.format === format;
+  const shape = packedShape(engine.kernels, format, rows, cols, keptGroup(source, format));
   const place = new Placement(engine, [shape.dataBytes, shape.scaleBytes]);
   const [data, scales] = place.parts as [number, number];
   const matrix = { ...shape, data, scales };

@@ -1,0 +1,21 @@
+import { conformance } from '@mariana/backend-conformance';
+import { afterAll, describe, it } from 'vitest';
+import { type CpuOptions, cpu } from '../src/index.ts';
+
+/** Activations meet integer weights in 8 bits, with a scale for each 128. */
+const ACTIVATIONS = { int8: { levels: 127, group: 128 }, int4: { levels: 127, group: 128 } };
+
+const SETUPS: Record<string, CpuOptions> = {
+  'cpu, 1 thread': { threads: 1 },
+  'cpu, 2 threads': { threads: 2 },
+  'cpu, plain SIMD': { build: 'simd', threads: 2 },
+  'cpu, scalar': { build: 'scalar', threads: 2 },
+  'cpu, memory that is not shared': { shared: false, threads: 1 },
+};
+
+for (const [name, options] of Object.entries(SETUPS)) {
+  conformance(
+    { name, create: () => cpu(options), numRuns: 30, tolerance: { activations: ACTIVATIONS } },
+    { describe, it, afterAll },
+  );
+}
