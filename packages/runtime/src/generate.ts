@@ -1,5 +1,6 @@
 /** The generation loop: sample, show, append, until something says stop. */
 import { MarianaError } from '@mariana/core';
+import { checkTokens } from '@mariana/layers';
 import type { StreamDecoder } from '@mariana/tokenizer';
 import type { Model } from './model.ts';
 import { checkSampling, type SamplingOptions } from './sampling/options.ts';
@@ -46,9 +47,9 @@ export async function* generate(
 ): Generation {
   const { model } = session;
   const { maxTokens = Number.POSITIVE_INFINITY, topLogprobs = 0, signal } = options;
-  if (!(maxTokens >= 0) || !(topLogprobs >= 0)) {
-    throw new MarianaError('INVALID_ARGUMENT', 'maxTokens and topLogprobs must be numbers from 0 up');
-  }
+  checkCount('maxTokens', maxTokens === Number.POSITIVE_INFINITY ? 0 : maxTokens);
+  checkCount('topLogprobs', topLogprobs);
+  checkTokens(options.stopTokens ?? [], model.config.vocabSize);
   const sampling = checkSampling(options, model.config.vocabSize);
   const random = seededRandom(options.seed ?? Math.floor(Math.random() * 2 ** 32));
   const text = new TextOutput(model, options);
@@ -79,6 +80,11 @@ export async function* generate(
   }
 }
 
+function checkCount(name: string, value: number): void {
+  if (Number.isInteger(value) && value >= 0) return;
+  throw new MarianaError('INVALID_ARGUMENT', `${name} is ${value}; it must be a whole number from 0 up`);
+}
+
 function promptIds(session: Session, prompt: string | readonly number[]): readonly number[] {
   if (typeof prompt !== 'string') return prompt;
   return session.model.requireTokenizer().encode(prompt, { addSpecialTokens: session.tokens.length === 0 });
@@ -92,6 +98,7 @@ class TextOutput {
 
   constructor(model: Model, { stop = [] }: GenerateOptions) {
     if (stop.length > 0) model.requireTokenizer();
+    if (stop.includes('')) throw new MarianaError('INVALID_ARGUMENT', 'a stop text is empty; every text has that in it');
     this.#model = model;
     this.#decoder = model.tokenizer?.streamDecoder({ skipSpecialTokens: true });
     this.#stops = new StopMatcher(stop);

@@ -1,6 +1,6 @@
 /** How probable a text is under a model: log-probabilities token by token, perplexity, bits per byte. */
 import { MarianaError, type Tensor } from '@mariana/core';
-import { LatentCache } from '@mariana/layers';
+import { checkTokens, LatentCache } from '@mariana/layers';
 import type { Model } from './model.ts';
 import { argmax, logSoftmax } from './sampling/sample.ts';
 
@@ -34,8 +34,13 @@ export async function score(model: Model, ids: readonly number[], options: Score
   const { chunk = 256, mtp = false, onLogits, onMtpLogits, signal } = options;
   const { config, transformer } = model;
   const limit = config.maxPositionEmbeddings;
-  if (ids.length === 0)
+  if (!Number.isInteger(chunk) || chunk < 1) {
+    throw new MarianaError('INVALID_ARGUMENT', `chunk is ${chunk}; it must be a whole number from 1 up`);
+  }
+  if (ids.length === 0) {
     throw new MarianaError('INVALID_ARGUMENT', 'there is nothing to score; give at least one token');
+  }
+  checkTokens(ids, config.vocabSize);
   if (ids.length > limit) {
     throw new MarianaError('CONTEXT_EXCEEDED', `${ids.length} tokens do not fit the model's context of ${limit}`, {
       details: { tokens: ids.length, contextLength: limit },

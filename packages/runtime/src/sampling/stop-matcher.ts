@@ -6,8 +6,9 @@ export class StopMatcher {
   readonly #stops: readonly string[];
   #held = '';
 
+  /** @param stops - None of them empty. */
   constructor(stops: readonly string[]) {
-    this.#stops = stops.filter((stop) => stop !== '');
+    this.#stops = stops;
   }
 
   /** Takes a piece of text; returns what may be shown, and whether a stop string was met (nothing after it counts). */
