@@ -58,7 +58,7 @@ export async function* generate(
   await session.append(promptIds(session, prompt), options);
   for (let count = 1; count <= maxTokens; count++) {
     signal?.throwIfAborted();
-    const logits = await session.nextLogits();
+    const logits = await session.nextLogits(signal === undefined ? {} : { signal });
     const id = sample(logits, session.tokens, sampling, random);
     const logprobs = logSoftmax(logits);
     const isEnd = ends.has(id);
@@ -98,7 +98,7 @@ class TextOutput {
 
   constructor(model: Model, { stop = [] }: GenerateOptions) {
     if (stop.length > 0) model.requireTokenizer();
-    if (stop.includes('')) throw new MarianaError('INVALID_ARGUMENT', 'a stop text is empty; every text has that in it');
+    if (stop.includes('')) throw new MarianaError('INVALID_ARGUMENT', 'a stop text is empty; leave it out');
     this.#model = model;
     this.#decoder = model.tokenizer?.streamDecoder({ skipSpecialTokens: true });
     this.#stops = new StopMatcher(stop);

@@ -1,5 +1,6 @@
 /** Counts the bytes that loading has read, and tells whoever asked. */
 import type { ByteSource, DType, ExpectedTensor, TensorReader } from '@mariana/core';
+import { createPauses } from './pauses.ts';
 
 /** How far loading has come. */
 export interface LoadProgress {
@@ -13,6 +14,7 @@ export class ProgressReader implements TensorReader {
   readonly #totalBytes: number;
   readonly #onProgress: ((progress: LoadProgress) => void) | undefined;
   #loadedBytes = 0;
+  readonly #pause = createPauses();
 
   /** @param tensors - What will be read: the total. */
   constructor(
@@ -46,6 +48,7 @@ export class ProgressReader implements TensorReader {
       byteLength: source.byteLength,
       read: async (offset, target) => {
         await source.read(offset, target);
+        await this.#pause(); // random weights come from no file, so nothing else is waited for
         // Some matrices are read twice, in two layouts; the bar must not run over.
         this.#loadedBytes = Math.min(this.#totalBytes, this.#loadedBytes + target.byteLength);
         this.#report();

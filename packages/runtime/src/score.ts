@@ -2,6 +2,7 @@
 import { MarianaError, type Tensor } from '@mariana/core';
 import { checkTokens, LatentCache } from '@mariana/layers';
 import type { Model } from './model.ts';
+import { createPauses } from './pauses.ts';
 import { argmax, logSoftmax } from './sampling/sample.ts';
 
 export interface ScoreOptions {
@@ -50,10 +51,14 @@ export async function score(model: Model, ids: readonly number[], options: Score
   const logprobs: (number | null)[] = [null];
   using cache = new LatentCache(model.cachePool);
   using draftCache = new LatentCache(model.cachePool);
-  for (let start = 0; start < ids.length; start += chunk) {
+  const pause = createPauses();
+  const onHidden = () => {
     signal?.throwIfAborted();
+    return pause();
+  };
+  for (let start = 0; start < ids.length; start += chunk) {
     const part = ids.slice(start, start + chunk);
-    using output = await transformer.forward(part, { cache });
+    using output = await transformer.forward(part, { cache, onHidden });
     const logits = await output.logits!.floats();
     for (let i = 0; i < part.length; i++) {
       const next = ids[start + i + 1];

@@ -6,6 +6,7 @@ import { MarianaError } from '@mariana/core';
 import { checkTokens, LatentCache } from '@mariana/layers';
 import { type GenerateOptions, type Generation, generate } from './generate.ts';
 import type { Model } from './model.ts';
+import { createPauses } from './pauses.ts';
 
 export interface SessionOptions {
   /** Most tokens that the session may hold. Default and limit: `max_position_embeddings`. */
@@ -15,7 +16,7 @@ export interface SessionOptions {
 }
 
 export interface AppendOptions {
-  /** Stops between two chunks. The tokens stay in the session; those not yet read are read when it goes on. */
+  /** Stops between two layers. The tokens stay in the session; those not yet read are read when it goes on. */
   readonly signal?: AbortSignal;
   /** Called after each chunk with the number of tokens read and of all. */
   readonly onProgress?: (done: number, total: number) => void;
@@ -30,6 +31,7 @@ export class Session implements Disposable {
   /** Logits after the last token, if it is the last that the cache was given. */
   #logits: Float32Array | undefined;
   #busy = false;
+  readonly #pause = createPauses();
 
   /** Use `model.session()`. */
   constructor(model: Model, options: SessionOptions, past?: { cache: LatentCache; of: Session }) {
@@ -70,10 +72,10 @@ export class Session implements Disposable {
    * @throws MarianaError `TOKEN_OUT_OF_RANGE`, or `CONTEXT_EXCEEDED` before anything is read.
    */
   async append(ids: readonly number[], options: AppendOptions = {}): Promise<void> {
+    this.#checkIdle();
     checkTokens(ids, this.model.config.vocabSize);
     this.#checkRoom(ids.length);
-    this.#tokens.push(...ids);
-    this.#logits = undefined;
+    this.#add(ids);
     await this.#catchUp(options);
   }
 
@@ -84,18 +86,21 @@ export class Session implements Disposable {
    * @throws MarianaError `TOKEN_OUT_OF_RANGE`, `CONTEXT_EXCEEDED`
    */
   push(id: number): void {
+    this.#checkIdle();
     checkTokens([id], this.model.config.vocabSize);
     this.#checkRoom(1);
-    this.#tokens.push(id);
-    this.#logits = undefined;
+    this.#add([id]);
   }
 
   /**
    * Brings the session to a list of tokens: keeps the longest common beginning, cuts off the rest and reads what is new.
    *
    * @returns The number of tokens that were kept.
+   * @throws MarianaError `TOKEN_OUT_OF_RANGE` or `CONTEXT_EXCEEDED`; the session is then as it was.
    */
   async sync(ids: readonly number[], options: AppendOptions = {}): Promise<number> {
+    checkTokens(ids, this.model.config.vocabSize);
+    this.#checkRoom(ids.length, 0);
     let common = 0;
     while (common < ids.length && common < this.#tokens.length && ids[common] === this.#tokens[common]) common++;
     this.truncate(common);
@@ -105,6 +110,7 @@ export class Session implements Disposable {
 
   /** Cuts the timeline back to its first `length` tokens. */
   truncate(length: number): void {
+    this.#checkIdle();
     if (length === this.#tokens.length) return;
     if (!Number.isInteger(length) || length < 0 || length > this.#tokens.length) {
       throw new MarianaError(
@@ -119,23 +125,24 @@ export class Session implements Disposable {
 
   /** A second session with the same past; the cache is shared until either goes on. */
   fork(): Session {
+    this.#checkIdle();
     const options = { contextLength: this.contextLength, prefillChunk: this.#prefillChunk };
     return new Session(this.model, options, { cache: this.#cache.fork(), of: this });
   }
 
   /**
-   * Logits of the token that comes next, [vocab_size].
+   * Logits of the token that comes next, [vocab_size]; not to be changed.
    *
    * @throws MarianaError `INVALID_ARGUMENT` on an empty session: the first token has nothing before it.
    */
-  async nextLogits(): Promise<Float32Array> {
+  async nextLogits(options: Pick<AppendOptions, 'signal'> = {}): Promise<Float32Array> {
     if (this.#logits !== undefined) return this.#logits;
     if (this.#tokens.length === 0) {
       throw new MarianaError('INVALID_ARGUMENT', 'the session is empty; give it a prompt of at least one token');
     }
     // After a cut the cache knows the past but not what followed it: the last token is run again.
     this.#cache.truncate(Math.min(this.#cache.length, this.#tokens.length - 1));
-    await this.#catchUp({});
+    await this.#catchUp(options);
     return this.#logits!;
   }
 
@@ -167,34 +174,51 @@ export class Session implements Disposable {
     const { transformer } = this.model;
     const first = this.#cache.length;
     const total = this.#tokens.length - first;
+    const betweenLayers = () => {
+      signal?.throwIfAborted();
+      return this.#pause();
+    };
     await this.#exclusive(async () => {
       while (this.#cache.length < this.#tokens.length) {
         signal?.throwIfAborted();
         const start = this.#cache.length;
         const chunk = this.#tokens.slice(start, start + this.#prefillChunk);
         const isLast = start + chunk.length === this.#tokens.length;
-        using output = await transformer.forward(chunk, { cache: this.#cache, logits: isLast ? 'last' : 'none' });
+        using output = await transformer.forward(chunk, {
+          cache: this.#cache,
+          logits: isLast ? 'last' : 'none',
+          onHidden: betweenLayers,
+        });
         if (output.logits !== null) this.#logits = await output.logits.floats();
         onProgress?.(this.#cache.length - first, total);
       }
     });
   }
 
-  #checkRoom(tokens: number): void {
-    if (tokens <= this.remaining) return;
+  #add(ids: readonly number[]): void {
+    if (ids.length === 0) return;
+    for (const id of ids) this.#tokens.push(id); // a spread of a long prompt would overflow the stack
+    this.#logits = undefined;
+  }
+
+  #checkRoom(tokens: number, used = this.#tokens.length): void {
+    if (tokens <= this.contextLength - used) return;
     throw new MarianaError(
       'CONTEXT_EXCEEDED',
-      `${tokens} tokens do not fit: the context is ${this.contextLength} tokens, ${this.#tokens.length} are taken; ` +
+      `${tokens} tokens do not fit: the context is ${this.contextLength} tokens, ${used} are taken; ` +
         'shorten the prompt or cut the session back',
-      { details: { tokens, contextLength: this.contextLength, used: this.#tokens.length } },
+      { details: { tokens, contextLength: this.contextLength, used } },
     );
   }
 
   /** Two computations on one timeline would mix their tokens. */
+  #checkIdle(): void {
+    if (!this.#busy) return;
+    throw new MarianaError('INVALID_ARGUMENT', 'the session is busy; await its other call first, or fork it before');
+  }
+
   async #exclusive(work: () => Promise<void>): Promise<void> {
-    if (this.#busy) {
-      throw new MarianaError('INVALID_ARGUMENT', 'the session is busy; await its other call first, or fork it');
-    }
+    this.#checkIdle();
     this.#busy = true;
     try {
       await work();
