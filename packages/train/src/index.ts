@@ -17,6 +17,7 @@ export {
   fp8Linear,
   fp8WeightGradient,
 } from './fp8/linear.ts';
+export { Bf16Product, Fp8Product, type Precision, productFor, usesShortFormat } from './fp8/products.ts';
 export {
   dequantizeFp8Blocks,
   dequantizeFp8Tiles,
@@ -35,8 +36,16 @@ export {
   type MultiTokenPredictionLossOptions,
   multiTokenPredictionLoss,
 } from './losses/multi-token-prediction-loss.ts';
+export { type LossOptions, type ModelLoss, modelLoss, type TokenBatch } from './model/model-loss.ts';
+export {
+  type RouterAt,
+  TrainableModel,
+  type TrainableModelOptions,
+  TrainableParameter,
+} from './model/trainable-model.ts';
 export { type AdamWOptions, type AdamWState, adamwStep } from './optim/adamw.ts';
 export { type ClippedGradients, clipByGlobalNorm, globalNorm } from './optim/clip.ts';
+export { type Moments, Optimizer, type OptimizerOptions } from './optim/optimizer.ts';
 export {
   constantSchedule,
   deepSeekV3Schedules,
@@ -46,3 +55,4 @@ export {
   type WarmupCosineOptions,
   warmupCosineSchedule,
 } from './optim/schedule.ts';
+export { type StepReport, type TrainingStepOptions, trainingStep } from './step/training-step.ts';

@@ -14,6 +14,7 @@ import {
   type Capabilities,
   COMPARISON_OPS,
   type ComparisonOp,
+  DenseWeight,
   FLOAT_DTYPES,
   MarianaError,
   type MatmulOptions,
@@ -27,6 +28,7 @@ import {
   type TensorData,
   type TensorDType,
   type UnaryOp,
+  type Weight,
 } from '@mariana/core';
 import { BINARY_RULES, type Rule, type Save, UNARY_RULES } from './elementwise-rules.ts';
 import { type BackwardRule, type Node, propagate, releaseVariable, type Variable, type WriteCounts } from './graph.ts';
@@ -60,6 +62,22 @@ export interface CustomOperation {
   backward(gradient: Tensor, saved: readonly Tensor[], needed: readonly boolean[]): readonly (Tensor | undefined)[];
 }
 
+/** How products with one parameter are computed instead of in F32; see `AutodiffBackend.parameter`. */
+export interface LinearProduct extends Disposable {
+  /**
+   * y = x W^T, recorded on `backend`.
+   *
+   * @param x - F32 [..., in].
+   * @param weight - The parameter, F32 [out, in].
+   */
+  linear(backend: AutodiffBackend, x: Tensor, weight: Tensor): Tensor;
+}
+
+export interface ParameterOptions {
+  /** What `backend.linear` does with a weight made of this parameter. Disposed with it. Default: a product in F32. */
+  readonly product?: LinearProduct;
+}
+
 /** How `AutodiffBackend.backward` works. */
 export interface BackwardOptions {
   /** Parameters to give gradients of. Default: all parameters of the backend. */
@@ -77,6 +95,7 @@ export class AutodiffBackend extends Backend {
 
   readonly #variables = new WeakMap<Tensor, Variable>();
   readonly #parameters = new Set<Tensor>();
+  readonly #products = new Map<Tensor, LinearProduct>();
   readonly #writes: WriteCounts = new WeakMap();
   #lastId = 0;
   #paused = 0;
@@ -103,7 +122,7 @@ export class AutodiffBackend extends Backend {
    * @returns The tensor itself, or the handle of this backend on it.
    * @throws MarianaError `DTYPE_MISMATCH`, `INVALID_ARGUMENT` for the result of a recorded operation.
    */
-  parameter(tensor: Tensor): Tensor {
+  parameter(tensor: Tensor, { product }: ParameterOptions = {}): Tensor {
     const own = tensor.backend === this.inner ? this.adopt(tensor) : tensor;
     this.own(own);
     if (own.dtype !== 'f32') {
@@ -118,6 +137,7 @@ export class AutodiffBackend extends Backend {
     }
     this.#variables.set(own, { id: ++this.#lastId, shape: own.shape, maker: null, holders: 1 });
     this.#parameters.add(own);
+    if (product) this.#products.set(own, product);
     return this.keep(own);
   }
 
@@ -275,6 +295,8 @@ export class AutodiffBackend extends Backend {
   override discard(tensor: Tensor, storage: Storage): void {
     super.discard(tensor, storage);
     this.#parameters.delete(tensor);
+    this.#products.get(tensor)?.[Symbol.dispose]();
+    this.#products.delete(tensor);
     const variable = this.#variables.get(tensor);
     if (!variable) return;
     this.#variables.delete(tensor);
@@ -393,6 +415,12 @@ export class AutodiffBackend extends Backend {
     const y = this.inner.reshape(this.unwrap(x), shape);
     // The graph gives every gradient the shape of its variable.
     return this.#recordEach('reshape', y, [[x, () => (gradient) => gradient]]);
+  }
+
+  override linear(x: Tensor, weight: Weight): Tensor {
+    const product = weight instanceof DenseWeight ? this.#products.get(weight.tensor) : undefined;
+    if (!product || !(weight instanceof DenseWeight)) return super.linear(x, weight);
+    return product.linear(this, x, weight.tensor);
   }
 
   // ---------------------------------------------------------------------------------------------------------------

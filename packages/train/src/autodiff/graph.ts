@@ -7,7 +7,7 @@
  *
  * All tensors here are tensors of the wrapped backend.
  */
-import { type Backend, MarianaError, type Shape, type Storage, type Tensor } from '@mariana/core';
+import { type Backend, MarianaError, type Shape, type Storage, sizeOf, type Tensor } from '@mariana/core';
 
 /**
  * Gradients of the inputs of one operation, given the gradient of its output: F32, of the shape of the input. Called
@@ -124,21 +124,24 @@ export function propagate(
 /** Runs the rule of a node; every tensor of the result is a handle of its own, outside all scopes. */
 function shares(backend: Backend, node: Node, gradient: Tensor): [Variable, Tensor][] {
   const needed = node.inputs.map((input) => input !== undefined);
-  return backend.scope(() => {
-    const results = node.backward(gradient, needed);
-    return node.inputs.flatMap((input, i): [Variable, Tensor][] => {
-      const result = results[i];
-      if (!input || !result) return [];
-      if (result.size !== input.shape.reduce((a, b) => a * b, 1) || result.dtype !== 'f32') {
+  const results = backend.scope(() => {
+    const given = node.backward(gradient, needed);
+    return node.inputs.map((input, i) => {
+      const result = given[i];
+      if (!input || !result) return undefined;
+      if (result.size !== sizeOf(input.shape) || result.dtype !== 'f32') {
         throw new MarianaError(
           'SHAPE_MISMATCH',
           `the backward rule of ${node.operation} gave a ${result} for input ${i} of shape [${input.shape.join(', ')}]`,
         );
       }
       // A new handle, since rules may return the incoming gradient, or one tensor for two inputs.
-      return [[input, backend.keep(backend.reshape(result, input.shape))]];
+      return backend.reshape(result, input.shape);
     });
   });
+  return node.inputs.flatMap((input, i): [Variable, Tensor][] =>
+    input && results[i] ? [[input, backend.keep(results[i])]] : [],
+  );
 }
 
 function add(backend: Backend, gradients: Map<Variable, Tensor>, variable: Variable, share: Tensor): void {

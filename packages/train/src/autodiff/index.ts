@@ -1,1 +1,9 @@
-export { AutodiffBackend, autodiff, type BackwardOptions, type CustomOperation } from './autodiff-backend.ts';
+export {
+  AutodiffBackend,
+  autodiff,
+  type BackwardOptions,
+  type CustomOperation,
+  type LinearProduct,
+  type ParameterOptions,
+} from './autodiff-backend.ts';
+export { differentiable } from './differentiable.ts';

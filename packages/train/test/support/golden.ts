@@ -1,7 +1,13 @@
 /** The fixtures: folders of expected values from the original implementations, each with a README that explains them. */
-import { fileURLToPath } from 'node:url';
-import { Checkpoint, type CheckpointFiles, type JsonObject, readJson, SafetensorsFile } from '@mariana/core';
-import { DirectoryFiles } from '@mariana/core/node';
+import { readdir, readFile } from 'node:fs/promises';
+import {
+  Checkpoint,
+  type CheckpointFiles,
+  type JsonObject,
+  MemoryFiles,
+  readJson,
+  SafetensorsFile,
+} from '@mariana/core';
 import { expect } from 'vitest';
 
 /** One opened fixture folder. */
@@ -13,8 +19,12 @@ export class Golden {
     this.#files = files;
   }
 
+  /** Reads a whole folder, so that no file stays open. */
   static async open(folder: string): Promise<Golden> {
-    return new Golden(new DirectoryFiles(fileURLToPath(new URL(`../fixtures/${folder}`, import.meta.url))));
+    const place = new URL(`../fixtures/${folder}/`, import.meta.url);
+    const names = await readdir(place);
+    const files = await Promise.all(names.map(async (name) => [name, await readFile(new URL(name, place))] as const));
+    return new Golden(new MemoryFiles(new Map(files), folder));
   }
 
   /** config.json as it is; its form differs between folders. */
