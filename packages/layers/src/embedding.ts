@@ -17,7 +17,8 @@ export class Embedding extends Layer {
   /** Reads the matrix stored under `name` (such as `model.embed_tokens.weight`). */
   static async load(config: ModelConfig, weights: Weights, name: string, { backend }: LoadOptions): Promise<Embedding> {
     const source = sourceOf(config, weights, name, [config.vocabSize, config.hiddenSize]);
-    return new Embedding(name, await backend.loadWeight(source));
+    // A table is looked up, not multiplied by: there is nothing to gain from quantising it.
+    return new Embedding(name, await backend.loadWeight(source, { precise: true }));
   }
 
   /** Rows of the matrix: I32 [tokens] to F32 [tokens, hidden_size]. */

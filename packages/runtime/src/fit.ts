@@ -1,5 +1,6 @@
 /** Says before loading what will not fit, with the figures. */
 import { type Backend, type ExpectedTensor, MarianaError, type TensorReader, type WeightFormat } from '@mariana/core';
+import { hostMemory } from '#platform';
 
 const FORMATS: Readonly<Record<string, WeightFormat>> = {
   f32: 'f32',
@@ -19,20 +20,27 @@ export function residentBytes(tensors: Iterable<ExpectedTensor>, reader: TensorR
     if (rows === undefined || columns === undefined) bytes += 4 * (rows ?? 0);
     else {
       const format = FORMATS[reader.info(name).dtype] ?? 'f32';
-      bytes += backend.weightBytes({ format, shape: [rows, columns] }, { precise: kind === 'router' });
+      bytes += backend.weightBytes(
+        { format, shape: [rows, columns] },
+        { precise: kind === 'router' || kind === 'embedding' },
+      );
     }
   }
   return bytes;
 }
 
-/** @throws MarianaError `OUT_OF_MEMORY` if the weights exceed what the backend can take. */
+/**
+ * @throws MarianaError `OUT_OF_MEMORY` if the weights exceed what the backend can take; for a backend that does not say,
+ *   and computes on the host, what the host has.
+ */
 export function checkFit(
   name: string,
   tensors: Iterable<ExpectedTensor>,
   reader: TensorReader,
   backend: Backend,
 ): void {
-  const budget = backend.capabilities.memoryBudget;
+  const { memoryBudget, threads } = backend.capabilities;
+  const budget = memoryBudget ?? (threads > 0 ? hostMemory() : undefined);
   if (budget === undefined) return;
   const bytes = residentBytes(tensors, reader, backend);
   const free = budget - backend.memory().bytes;

@@ -15,7 +15,15 @@ import {
   type WeightSource,
 } from '@mariana/core';
 import type { CpuBackend } from '../cpu-backend.ts';
-import { type DenseMatrix, findFp8Nan, type PackedFormat, packedShape, packRows, packWeights } from '../wasm/index.ts';
+import {
+  type DenseMatrix,
+  findFp8Nan,
+  type KernelModule,
+  type PackedFormat,
+  packedShape,
+  packRows,
+  packWeights,
+} from '../wasm/index.ts';
 import { CpuWeight } from './cpu-weight.ts';
 import { Placement } from './placement.ts';
 
