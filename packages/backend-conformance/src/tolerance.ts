@@ -58,21 +58,27 @@ export const DEFAULT_TOLERANCE: Tolerance = {
   activations: {},
 };
 
+/** `exp` and `exp2` in WGSL; beyond 128 the result is 0 or infinite whatever the operand. */
+const wgslExp = (x: number) => 3 + 2 * Math.min(Math.abs(x), 128);
+
+/** `log` and `log2` in WGSL, around a result of zero an absolute error. */
+const wgslLog = (log: (x: number) => number) => (x: number) => (x >= 0.5 && x <= 2 ? 2 ** -21 / ulp(log(x)) : 3);
+
 /**
- * What the WGSL specification ("Accuracy of concrete floating point expressions") grants a GPU: division 2.5 ulps,
- * `inverseSqrt` 2, `sqrt` as 1 / inverseSqrt, `exp` and `exp2` 3 + 2|x|, `log` and `log2` 3 or 2^-21 in [0.5, 2],
- * subnormals flushed.
+ * What the WGSL specification (section "Accuracy of Expressions") grants a GPU: division 2.5 ulps, `inverseSqrt` 2,
+ * `sqrt` as 1 / inverseSqrt, `exp` and `exp2` 3 + 2|x|, `log` and `log2` 3 or 2^-21 in [0.5, 2], subnormals flushed.
+ * `sigmoid` is 1 / (1 + exp(-x)): what `exp` errs by counts fully below zero and ever less above.
  */
 export const WGSL_TOLERANCE: Tolerance = {
   div: 2.5,
   unary: {
     sqrt: 5,
     rsqrt: 2,
-    exp: (x) => 3 + 2 * Math.abs(x),
-    exp2: (x) => 3 + 2 * Math.abs(x),
-    log: (x) => (x >= 0.5 && x <= 2 ? 2 ** -21 / ulp(Math.log(x)) : 3),
-    log2: (x) => (x >= 0.5 && x <= 2 ? 2 ** -21 / ulp(Math.log2(x)) : 3),
-    sigmoid: (x) => 8 + 2 * Math.abs(x),
+    exp: wgslExp,
+    exp2: wgslExp,
+    log: wgslLog(Math.log),
+    log2: wgslLog(Math.log2),
+    sigmoid: (x) => 6 + wgslExp(Math.min(x, 0)),
   },
   subnormals: 'flushed',
   activations: {},

@@ -3,12 +3,12 @@ import type { ExpertWeights, Weight, WeightFormat } from '@mariana/core';
 import fc from 'fast-check';
 import { axis, valueSeed } from '../arbitraries.ts';
 import { type CaseDefinition, example, property } from '../conformance-case.ts';
+import { heldValues } from '../held-weights.ts';
 import { type Approximate, exactly, linear, swiglu } from '../oracle/approximate.ts';
 import { integer, type Random, randomFrom, reals, shuffled } from '../random.ts';
 import { activationErrors, floorOf, gamma } from '../tolerance.ts';
 import { knownWeight, WEIGHT_FORMATS } from '../weight-sources.ts';
 import type { Workbench } from '../workbench.ts';
-import { heldValues } from './weights.ts';
 
 interface Example {
   readonly tokens: number;

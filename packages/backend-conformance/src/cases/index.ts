@@ -6,6 +6,7 @@ import { castCases } from './cast.ts';
 import { elementaryCases } from './elementary.ts';
 import { expertCases } from './experts.ts';
 import { lifetimeCases } from './lifetimes.ts';
+import { linearCases } from './linear.ts';
 import { matmulCases } from './matmul.ts';
 import { movementCases } from './movement.ts';
 import { quantizeActivationCases } from './quantize-activations.ts';
@@ -33,5 +34,6 @@ export const allCases: readonly CaseDefinition[] = [
   ...attentionCases,
   ...quantizeActivationCases,
   ...weightCases,
+  ...linearCases,
   ...expertCases,
 ];

@@ -27,11 +27,11 @@ function isScale(scale: number, largest: number, format: 'f32' | 'ue8m0', slack:
   return scale === powerFrom(exact * (1 - slack)) || scale === powerFrom(exact * (1 + slack));
 }
 
-/** Whether a code is the nearest one, ties to even, of x / scale; or one of two where that quotient is off. */
+/** Whether a code is the nearest one, ties to even, of x / scale; or one of two where that quotient is off. Zeros equal. */
 function isCode(code: number, x: number, scale: number, slack: number): boolean {
   const quotient = Math.fround(x / scale);
-  const [a, b] = [encodeE4m3(quotient * (1 - slack)), encodeE4m3(quotient * (1 + slack))];
-  return code === a || code === b;
+  const near = [quotient * (1 - slack), quotient * (1 + slack)].map((value) => decodeE4m3(encodeE4m3(value)));
+  return near.some((value) => value === decodeE4m3(code));
 }
 
 async function expectQuantized(

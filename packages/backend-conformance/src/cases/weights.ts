@@ -1,51 +1,18 @@
 /**
- * Weights: what `loadWeight` makes of every format, and what `linear`, `embed` and `dequantize` make of a weight.
+ * How weights come and go: what `loadWeight` makes of every format, what it takes, how it fails.
  *
- * The bound of a product does not depend on how a weight is packed: what the weight holds is asked of `dequantize`,
- * which is checked on its own against the format, exactly if the backend holds it as it came.
+ * What a weight holds is asked of `dequantize`, and must be exact if the backend holds it as it came. The bounds of
+ * products (linear.ts) then need not know how a weight is packed.
  */
-import {
-  DenseWeight,
-  MemorySource,
-  type Shape,
-  type Weight,
-  type WeightFormat,
-  type WeightSource,
-} from '@mariana/core';
+import { DenseWeight, MemorySource, type Weight, type WeightFormat, type WeightSource } from '@mariana/core';
 import fc from 'fast-check';
-import { axis, shape, valueSeed } from '../arbitraries.ts';
+import { valueSeed } from '../arbitraries.ts';
 import { type CaseDefinition, example, property } from '../conformance-case.ts';
-import { type Approximate, exactly, linear } from '../oracle/approximate.ts';
-import { count } from '../oracle/indexing.ts';
-import { anyElements, integers, randomFrom, reals } from '../random.ts';
-import { activationErrors, conversionBound, floorOf, type Tolerance } from '../tolerance.ts';
+import { expectLinear, groupings, heldValues, MATRICES, type Matrix, matrices } from '../held-weights.ts';
+import { anyElements, randomFrom } from '../random.ts';
+import { conversionBound } from '../tolerance.ts';
 import { defaultGrouping, type Grouping, knownWeight, WEIGHT_FORMATS } from '../weight-sources.ts';
 import type { Workbench } from '../workbench.ts';
-
-type Matrix = readonly [number, number];
-
-/** Shapes of weights: pieces that are whole, cut, and single. */
-const matrices: fc.Arbitrary<Matrix> = fc
-  .tuple(axis(130, 1), axis(130, 1))
-  .map(([out, inputs]) => [out, out * inputs > 6000 ? Math.max(1, Math.floor(6000 / out)) : inputs] as const);
-
-const MATRICES: readonly Matrix[] = [
-  [1, 1],
-  [3, 5],
-  [128, 128],
-  [129, 130],
-  [5, 257],
-  [257, 5],
-  [2, 33],
-];
-
-const groupings: fc.Arbitrary<Grouping | undefined> = fc.option(
-  fc.record({
-    blockSize: fc.constantFrom<readonly [number, number]>([64, 128], [16, 16], [3, 5], [1, 128]),
-    groupSize: fc.constantFrom(16, 32, 64, 128, 6),
-  }),
-  { nil: undefined },
-);
 
 /** The largest magnitude among the values that share a scale with each value, in the usual pieces of a format. */
 function largestOfPieces(values: Float32Array, [out, inputs]: Matrix, format: WeightFormat): (i: number) => number {
@@ -81,33 +48,6 @@ async function loadChecked(
   return weight;
 }
 
-/** The values that a weight holds, as the backend itself decodes them. */
-export async function heldValues({ backend }: Workbench, weight: Weight): Promise<Float32Array> {
-  using decoded = backend.dequantize(weight);
-  return (await backend.read(decoded)) as Float32Array;
-}
-
-/** x W^T, each row of x rounded as the backend says it does before it meets a weight of this format. */
-export function linearOf(x: Float32Array, held: Float32Array, weight: Weight, tolerance: Tolerance): Approximate {
-  const [out, inputs] = weight.shape;
-  const operand = exactly(x);
-  for (let start = 0; start < x.length; start += inputs) {
-    operand.errors.set(activationErrors(x.subarray(start, start + inputs), weight.format, tolerance), start);
-  }
-  return linear(operand, held, inputs, out);
-}
-
-async function expectLinear(bench: Workbench, weight: Weight, lead: Shape, seed: number): Promise<void> {
-  const [out, inputs] = weight.shape;
-  const x = reals(randomFrom(seed), count(lead) * inputs);
-  const { values, errors } = linearOf(x, await heldValues(bench, weight), weight, bench.tolerance);
-  await bench.expect(bench.backend.linear(bench.tensor(x, [...lead, inputs]), weight), {
-    shape: [...lead, out],
-    values,
-    bound: errors.map((error) => error + inputs * floorOf(bench.tolerance)),
-  });
-}
-
 const loads = (format: WeightFormat): CaseDefinition =>
   property(
     'loadWeight',
@@ -118,54 +58,6 @@ const loads = (format: WeightFormat): CaseDefinition =>
     },
     async (bench, { shape, grouping, seed }) => {
       await loadChecked(bench, format, shape, seed, grouping);
-    },
-  );
-
-const multiplies = (format: WeightFormat): CaseDefinition =>
-  property(
-    'linear',
-    `by ${format} weights, of vectors, matrices and stacks of them`,
-    {
-      arbitrary: fc.record({
-        shape: matrices,
-        lead: shape({ rank: [0, 3], elements: 9 }),
-        grouping: groupings,
-        seed: valueSeed,
-      }),
-      examples: [
-        ...MATRICES.map((shape, seed) => ({ shape, lead: [3], grouping: undefined, seed })),
-        { shape: [5, 129] as Matrix, lead: [], grouping: undefined, seed: 11 },
-        { shape: [5, 129] as Matrix, lead: [1], grouping: undefined, seed: 12 },
-        { shape: [7, 64] as Matrix, lead: [2, 3], grouping: undefined, seed: 13 },
-        { shape: [7, 64] as Matrix, lead: [0], grouping: undefined, seed: 14 },
-        { shape: [7, 64] as Matrix, lead: [2, 0], grouping: undefined, seed: 15 },
-      ],
-    },
-    async (bench, { shape, lead, grouping, seed }) => {
-      const { source } = knownWeight(randomFrom(seed), format, shape, grouping);
-      await expectLinear(bench, bench.hold(await bench.backend.loadWeight(source)), lead, seed + 1);
-    },
-  );
-
-const embeds = (format: WeightFormat): CaseDefinition =>
-  property(
-    'embed',
-    `takes rows of ${format} weights`,
-    {
-      arbitrary: fc.record({ shape: matrices, tokens: axis(33), seed: valueSeed }),
-      examples: MATRICES.map((shape, seed) => ({ shape, tokens: 5, seed })),
-    },
-    async (bench, { shape, tokens, seed }) => {
-      const random = randomFrom(seed);
-      const [rows, width] = shape;
-      const { source } = knownWeight(random, format, shape);
-      const weight = bench.hold(await bench.backend.loadWeight(source));
-      const held = await heldValues(bench, weight);
-      const ids = integers(random, tokens, 0, rows - 1);
-      await bench.expect(bench.backend.embed(bench.tensor(ids, [tokens]), weight), {
-        shape: [tokens, width],
-        values: [...ids].flatMap((id) => [...held.subarray(id * width, (id + 1) * width)]),
-      });
     },
   );
 
@@ -196,21 +88,14 @@ const promises = (format: WeightFormat): CaseDefinition =>
     bench.must(weight.format === should, `held as ${weight.format}, but the capabilities say ${should}`);
   });
 
-const gone = (format: WeightFormat): CaseDefinition =>
-  example('linear', `refuses ${format} weights that are disposed or of another backend`, async (bench) => {
-    const { backend, foreign } = bench;
-    const { source } = knownWeight(randomFrom(1), format, [4, 6]);
-    const [x, ids] = [bench.tensor(new Float32Array(12), [2, 6]), bench.tensor(Int32Array.of(1), [1])];
-    const disposed = await backend.loadWeight(source);
-    disposed.dispose();
-    const other = bench.hold(await foreign.loadWeight(source));
-    const calls = (weight: Weight): readonly [string, () => unknown][] => [
-      ['linear', () => backend.linear(x, weight)],
-      ['embed', () => backend.embed(ids, weight)],
-      ['dequantize', () => backend.dequantize(weight)],
-    ];
-    for (const [name, call] of calls(disposed)) await bench.refuses(`${name}, disposed,`, 'TENSOR_DISPOSED', call);
-    for (const [name, call] of calls(other)) await bench.refuses(`${name}, of another backend,`, 'WRONG_BACKEND', call);
+const isPrecise = (format: 'f32' | 'bf16' | 'f16'): CaseDefinition =>
+  example('loadWeight', `${format} that must stay precise is not quantised`, async (bench) => {
+    const { backend } = bench;
+    const { source, values } = knownWeight(randomFrom(1), format, [40, 130]);
+    const foretold = backend.weightBytes(source, { precise: true });
+    const weight = bench.hold(await backend.loadWeight(source, { precise: true }));
+    bench.must(foretold === weight.byteLength, `weightBytes said ${foretold}, it takes ${weight.byteLength}`);
+    await bench.expect(backend.dequantize(weight), { shape: [40, 130], values, bits: true });
   });
 
 /** A source whose values cannot be read. */
@@ -230,6 +115,7 @@ function truncated(source: WeightSource): WeightSource {
 export const weightCases: readonly CaseDefinition[] = [
   ...WEIGHT_FORMATS.map(loads),
   ...WEIGHT_FORMATS.map(promises),
+  ...(['f32', 'bf16', 'f16'] as const).map(isPrecise),
 
   example('loadWeight', 'refuses FP8 NaN codes, wherever they are', async (bench) => {
     const { source } = knownWeight(randomFrom(1), 'fp8', [3, 130]);
@@ -298,64 +184,6 @@ export const weightCases: readonly CaseDefinition[] = [
   }),
 
   ...WEIGHT_FORMATS.map(keepsBooks),
-
-  ...WEIGHT_FORMATS.map(multiplies),
-  ...WEIGHT_FORMATS.map(gone),
-
-  example('linear', 'by a weight without inputs is zero, and by one without outputs is empty', async (bench) => {
-    const { backend } = bench;
-    const narrow = bench.hold(backend.denseWeight(backend.upload(new Float32Array(0), [3, 0])));
-    const none = bench.hold(backend.denseWeight(backend.upload(new Float32Array(0), [0, 3])));
-    const [empty, x] = [bench.tensor(new Float32Array(0), [2, 0]), bench.tensor(new Float32Array(6), [2, 3])];
-    await bench.expect(backend.linear(empty, narrow), { shape: [2, 3], values: new Float32Array(6) });
-    await bench.expect(backend.linear(x, none), { shape: [2, 0], values: [] });
-  }),
-
-  example('linear', 'what is not finite stays in its row', async (bench) => {
-    const { backend } = bench;
-    const weight = bench.hold(backend.denseWeight(backend.upload(new Float32Array(15).fill(1), [3, 5])));
-    const rows = [1, 2, 3, 4, 5, Number.NaN, 1, 1, 1, 1, Number.POSITIVE_INFINITY, 1, 1, 1, 1];
-    const sums = [15, Number.NaN, Number.POSITIVE_INFINITY];
-    await bench.expect(backend.linear(bench.tensor(Float32Array.from(rows), [3, 5]), weight), {
-      shape: [3, 3],
-      values: sums.flatMap((sum) => [sum, sum, sum]),
-    });
-  }),
-
-  example('linear', 'refuses inputs that do not fit, scalars, other dtypes', async (bench) => {
-    const { backend } = bench;
-    const scalar = bench.tensor(new Float32Array(1), []);
-    const [x, row] = [bench.tensor(new Float32Array(12), [2, 6]), bench.tensor(new Float32Array(5), [5])];
-    const ints = bench.tensor(new Int32Array(10), [2, 5]);
-    for (const format of WEIGHT_FORMATS) {
-      const { source } = knownWeight(randomFrom(1), format, [4, 5]);
-      const weight = bench.hold(await backend.loadWeight(source));
-      await bench.refuses(`${x} by [4, 5] as ${format}`, 'SHAPE_MISMATCH', () => backend.linear(x, weight));
-      await bench.refuses(`a scalar by ${format}`, 'SHAPE_MISMATCH', () => backend.linear(scalar, weight));
-      await bench.refuses(`i32 by ${format}`, 'DTYPE_MISMATCH', () => backend.linear(ints, weight));
-      await bench.expect(backend.linear(row, weight), { shape: [4], values: [0, 0, 0, 0] });
-    }
-  }),
-
-  ...WEIGHT_FORMATS.map(embeds),
-
-  example('embed', 'refuses ids that are no i32', async (bench) => {
-    const { source } = knownWeight(randomFrom(1), 'bf16', [4, 6]);
-    const weight = bench.hold(await bench.backend.loadWeight(source));
-    const ids = bench.tensor(Float32Array.of(1), [1]);
-    await bench.refuses('f32 ids', 'DTYPE_MISMATCH', () => bench.backend.embed(ids, weight));
-  }),
-
-  example('embed', 'refuses indices out of range', async (bench) => {
-    for (const format of WEIGHT_FORMATS) {
-      const { source } = knownWeight(randomFrom(1), format, [4, 6]);
-      const weight = bench.hold(await bench.backend.loadWeight(source));
-      for (const bad of [4, -1]) {
-        const ids = bench.tensor(Int32Array.of(1, bad), [2]);
-        await bench.refuses(`id ${bad} of 4`, 'INVALID_ARGUMENT', () => bench.backend.embed(ids, weight));
-      }
-    }
-  }),
 
   example('dequantize', 'gives a tensor that can go without the weight, and come again', async (bench) => {
     for (const format of WEIGHT_FORMATS) {
