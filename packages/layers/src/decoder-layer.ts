@@ -3,6 +3,7 @@ import { isMoeLayer, type ModelConfig, type Tensor } from '@mariana/core';
 import { DeepSeekMoE, type MoeForwardOptions } from './deepseek-moe.ts';
 import { FeedForward } from './feed-forward.ts';
 import { Layer, type LayerLoadOptions, type Weights } from './layer.ts';
+import { loadParts } from './load-parts.ts';
 import { type AttentionForwardOptions, MultiHeadLatentAttention } from './multi-head-latent-attention.ts';
 import { RmsNorm } from './rms-norm.ts';
 
@@ -37,14 +38,18 @@ export class DecoderLayer extends Layer {
         epsilon: config.rmsNormEps,
         backend,
       });
-    const feedForward = isMoeLayer(config, layer)
-      ? DeepSeekMoE.load(config, weights, options)
-      : FeedForward.load(config, weights, { prefix: `${prefix}.mlp`, width: config.intermediateSize, backend });
-    return new DecoderLayer(
-      await norm('input_layernorm'),
-      await MultiHeadLatentAttention.load(config, weights, options),
-      await norm('post_attention_layernorm'),
-      await feedForward,
+    const feedForward = (): Promise<DeepSeekMoE | FeedForward> =>
+      isMoeLayer(config, layer)
+        ? DeepSeekMoE.load(config, weights, options)
+        : FeedForward.load(config, weights, { prefix: `${prefix}.mlp`, width: config.intermediateSize, backend });
+    return loadParts(
+      async (keep) =>
+        new DecoderLayer(
+          await keep(norm('input_layernorm')),
+          await keep(MultiHeadLatentAttention.load(config, weights, options)),
+          await keep(norm('post_attention_layernorm')),
+          await keep(feedForward()),
+        ),
     );
   }
 

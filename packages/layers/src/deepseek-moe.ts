@@ -9,6 +9,7 @@ import type { ExpertWeights, ModelConfig, Routing, Tensor, Weight } from '@maria
 import { FeedForward } from './feed-forward.ts';
 import { Layer, type LayerLoadOptions, type Parameter, type Weights, weightParameter } from './layer.ts';
 import { sourceOf } from './linear.ts';
+import { loadParts } from './load-parts.ts';
 import { Router } from './router.ts';
 
 export interface MoeForwardOptions {
@@ -42,21 +43,20 @@ export class DeepSeekMoE extends Layer {
           sourceOf(config, weights, expertName(prefix, expert, name), shape),
         ),
       );
-    const router = await Router.load(config, weights, options);
-    const experts = {
-      gate: await stack('gate_proj', [width, hiddenSize]),
-      up: await stack('up_proj', [width, hiddenSize]),
-      down: await stack('down_proj', [hiddenSize, width]),
+    const sharedExperts = () => {
+      const options = { prefix: `${prefix}.shared_experts`, width: config.nSharedExperts * width, backend };
+      return FeedForward.load(config, weights, options);
     };
-    const shared =
-      config.nSharedExperts === 0
-        ? null
-        : await FeedForward.load(config, weights, {
-            prefix: `${prefix}.shared_experts`,
-            width: config.nSharedExperts * width,
-            backend,
-          });
-    return new DeepSeekMoE(prefix, router, experts, shared);
+    return loadParts(async (keep) => {
+      const router = await keep(Router.load(config, weights, options));
+      const experts = {
+        gate: await keep(stack('gate_proj', [width, hiddenSize])),
+        up: await keep(stack('up_proj', [width, hiddenSize])),
+        down: await keep(stack('down_proj', [hiddenSize, width])),
+      };
+      const shared = config.nSharedExperts === 0 ? null : await keep(sharedExperts());
+      return new DeepSeekMoE(prefix, router, experts, shared);
+    });
   }
 
   /** F32 [tokens, hidden_size] to the same shape. */

@@ -2,6 +2,7 @@
 import type { ModelConfig, Tensor } from '@mariana/core';
 import { Layer, type LoadOptions, type Weights } from './layer.ts';
 import { Linear } from './linear.ts';
+import { loadParts } from './load-parts.ts';
 
 /** down(silu(gate(x)) * up(x)) (DS `MLP`, where gate is w1, down w2 and up w3). */
 export class FeedForward extends Layer {
@@ -29,10 +30,13 @@ export class FeedForward extends Layer {
     const { hiddenSize } = config;
     const linear = (name: string, shape: readonly [number, number]) =>
       Linear.load(config, weights, `${prefix}.${name}.weight`, { shape, backend });
-    return new FeedForward(
-      await linear('gate_proj', [width, hiddenSize]),
-      await linear('up_proj', [width, hiddenSize]),
-      await linear('down_proj', [hiddenSize, width]),
+    return loadParts(
+      async (keep) =>
+        new FeedForward(
+          await keep(linear('gate_proj', [width, hiddenSize])),
+          await keep(linear('up_proj', [width, hiddenSize])),
+          await keep(linear('down_proj', [hiddenSize, width])),
+        ),
     );
   }
 

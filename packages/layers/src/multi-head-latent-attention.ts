@@ -28,6 +28,7 @@ import { SingleLayerCache } from './cache/latent-cache.ts';
 import { PagePool } from './cache/page-pool.ts';
 import { Layer, type LayerLoadOptions, type Weights } from './layer.ts';
 import { Linear, sourceOf } from './linear.ts';
+import { loadParts } from './load-parts.ts';
 import { RmsNorm } from './rms-norm.ts';
 import { RotaryEmbedding, type RotaryTables } from './rotary-embedding.ts';
 
@@ -87,23 +88,25 @@ export class MultiHeadLatentAttention extends Layer {
     const { hiddenSize, qLoraRank, kvLoraRank, numAttentionHeads: heads } = config;
     const queryWidth = heads * qkHeadDim(config);
     const kvUpShape = [heads * (config.qkNopeHeadDim + config.vHeadDim), kvLoraRank] as const;
-    const kvUp = await linear('kv_b_proj', ...kvUpShape);
-    const projections: Projections = {
-      query:
-        qLoraRank === null
-          ? await linear('q_proj', queryWidth, hiddenSize)
-          : {
-              down: await linear('q_a_proj', qLoraRank, hiddenSize),
-              norm: await norm('q_a_layernorm', qLoraRank),
-              up: await linear('q_b_proj', queryWidth, qLoraRank),
-            },
-      kvDown: await linear('kv_a_proj_with_mqa', kvLoraRank + config.qkRopeHeadDim, hiddenSize),
-      kvNorm: await norm('kv_a_layernorm', kvLoraRank),
-      kvUp,
-      output: await linear('o_proj', hiddenSize, heads * config.vHeadDim),
-    };
-    const source = sourceOf(config, weights, at('kv_b_proj'), kvUpShape);
-    return new MultiHeadLatentAttention(config, projections, new AbsorbedProjections(config, kvUp, source));
+    return loadParts(async (keep) => {
+      const kvUp = await keep(linear('kv_b_proj', ...kvUpShape));
+      const projections: Projections = {
+        query:
+          qLoraRank === null
+            ? await keep(linear('q_proj', queryWidth, hiddenSize))
+            : {
+                down: await keep(linear('q_a_proj', qLoraRank, hiddenSize)),
+                norm: await keep(norm('q_a_layernorm', qLoraRank)),
+                up: await keep(linear('q_b_proj', queryWidth, qLoraRank)),
+              },
+        kvDown: await keep(linear('kv_a_proj_with_mqa', kvLoraRank + config.qkRopeHeadDim, hiddenSize)),
+        kvNorm: await keep(norm('kv_a_layernorm', kvLoraRank)),
+        kvUp,
+        output: await keep(linear('o_proj', hiddenSize, heads * config.vHeadDim)),
+      };
+      const source = sourceOf(config, weights, at('kv_b_proj'), kvUpShape);
+      return new MultiHeadLatentAttention(config, projections, new AbsorbedProjections(config, kvUp, source));
+    });
   }
 
   /**

@@ -13,6 +13,7 @@ import { type DecoderForwardOptions, DecoderLayer } from './decoder-layer.ts';
 import { Embedding } from './embedding.ts';
 import { Layer, type LoadOptions, type Weights } from './layer.ts';
 import { Linear } from './linear.ts';
+import { loadParts } from './load-parts.ts';
 import { RmsNorm } from './rms-norm.ts';
 
 export interface MultiTokenPredictionLoadOptions extends LoadOptions {
@@ -68,15 +69,20 @@ export class MultiTokenPrediction extends Layer {
     const stored = (own: string, main: string) => (weights.has(own) ? own : main);
     const embedding = stored(at('embed_tokens'), 'model.embed_tokens.weight');
     const head = stored(at('shared_head.head'), config.tieWordEmbeddings ? embedding : 'lm_head.weight');
-    return new MultiTokenPrediction({
-      embedding: await Embedding.load(config, weights, embedding, { backend }),
-      embeddingNorm: await norm('enorm'),
-      hiddenNorm: await norm('hnorm'),
-      projection: await Linear.load(config, weights, at('eh_proj'), { shape: [hiddenSize, 2 * hiddenSize], backend }),
-      decoder: await DecoderLayer.load(config, weights, { layer, backend }),
-      headNorm: await norm('shared_head.norm'),
-      head: await Linear.load(config, weights, head, { shape: [vocabSize, hiddenSize], backend }),
-    });
+    const linear = (name: string, shape: readonly [number, number]) =>
+      Linear.load(config, weights, name, { shape, backend });
+    return loadParts(
+      async (keep) =>
+        new MultiTokenPrediction({
+          embedding: await keep(Embedding.load(config, weights, embedding, { backend })),
+          embeddingNorm: await keep(norm('enorm')),
+          hiddenNorm: await keep(norm('hnorm')),
+          projection: await keep(linear(at('eh_proj'), [hiddenSize, 2 * hiddenSize])),
+          decoder: await keep(DecoderLayer.load(config, weights, { layer, backend })),
+          headNorm: await keep(norm('shared_head.norm')),
+          head: await keep(linear(head, [vocabSize, hiddenSize])),
+        }),
+    );
   }
 
   /**

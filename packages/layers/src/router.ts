@@ -13,6 +13,7 @@ import {
 } from '@mariana/core';
 import { Layer, type LayerLoadOptions, type Weights } from './layer.ts';
 import { Linear } from './linear.ts';
+import { loadParts } from './load-parts.ts';
 
 export class Router extends Layer {
   readonly options: RoutingOptions;
@@ -35,18 +36,20 @@ export class Router extends Layer {
     const at = `model.layers.${layer}.mlp.gate`;
     const { nRoutedExperts, numExpertsPerTok, ...rules } = routerParameters(config);
     const shape = [nRoutedExperts, config.hiddenSize] as const;
-    const gate = await Linear.load(config, weights, `${at}.weight`, { shape, backend, precise: true });
-    const bias = rules.correctionBias
-      ? await readVector(weights, `${at}.e_score_correction_bias`, nRoutedExperts, backend)
-      : null;
-    return new Router(gate, bias, {
-      scoring: rules.scoring,
-      topK: numExpertsPerTok,
-      groups: rules.nGroup,
-      topGroups: rules.topkGroup,
-      groupScore: rules.groupScore,
-      normalize: rules.normalize,
-      scale: rules.scale,
+    return loadParts(async (keep) => {
+      const gate = await keep(Linear.load(config, weights, `${at}.weight`, { shape, backend, precise: true }));
+      const bias = rules.correctionBias
+        ? await readVector(weights, `${at}.e_score_correction_bias`, nRoutedExperts, backend)
+        : null;
+      return new Router(gate, bias, {
+        scoring: rules.scoring,
+        topK: numExpertsPerTok,
+        groups: rules.nGroup,
+        topGroups: rules.topkGroup,
+        groupScore: rules.groupScore,
+        normalize: rules.normalize,
+        scale: rules.scale,
+      });
     });
   }
 

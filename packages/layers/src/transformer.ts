@@ -8,6 +8,7 @@ import { DecoderLayer } from './decoder-layer.ts';
 import { Embedding } from './embedding.ts';
 import { Layer, type LoadOptions, type Weights } from './layer.ts';
 import { Linear } from './linear.ts';
+import { loadParts } from './load-parts.ts';
 import type { AttentionForm } from './multi-head-latent-attention.ts';
 import { MultiTokenPrediction } from './multi-token-prediction.ts';
 import { RmsNorm } from './rms-norm.ts';
@@ -85,15 +86,14 @@ export class Transformer extends Layer {
     const { backend, mtp = false, onProgress, signal } = options;
     const modules = mtp ? config.numNextnPredictLayers : 0;
     const total = config.numHiddenLayers + modules + 3;
-    const loaded: Layer[] = [];
-    const load = async <L extends Layer>(part: Promise<L>): Promise<L> => {
-      const layer = await part;
-      loaded.push(layer);
-      signal?.throwIfAborted();
-      onProgress?.(loaded.length, total);
-      return layer;
-    };
-    try {
+    let done = 0;
+    return loadParts(async (keep) => {
+      const load = async <L extends Layer>(part: Promise<L>): Promise<L> => {
+        const layer = await keep(part);
+        signal?.throwIfAborted();
+        onProgress?.(++done, total);
+        return layer;
+      };
       const embedding = await load(Embedding.load(config, weights, 'model.embed_tokens.weight', { backend }));
       const layers: DecoderLayer[] = [];
       for (let layer = 0; layer < config.numHiddenLayers; layer++) {
@@ -110,10 +110,7 @@ export class Transformer extends Layer {
         drafts.push(await load(MultiTokenPrediction.load(config, weights, { depth, backend })));
       }
       return new Transformer(config, { embedding, layers, norm, head, mtp: drafts });
-    } catch (error) {
-      for (const layer of loaded) layer.dispose();
-      throw error;
-    }
+    });
   }
 
   /**
