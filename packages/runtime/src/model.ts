@@ -50,11 +50,14 @@ export class Model implements Disposable {
   /** Whether the weights are random (a preset) and the text therefore noise. */
   readonly isRandom: boolean;
   readonly #cacheDtype: 'f32' | 'bf16';
+  /** Stays open as long as the model: some matrices are read again when a layer first needs them in another layout. */
+  readonly #weights: TensorStore;
   #pool: PagePool | undefined;
 
   private constructor(parts: {
     name: string;
     config: ModelConfig;
+    weights: TensorStore;
     transformer: Transformer;
     tokenizer: Tokenizer | null;
     isRandom: boolean;
@@ -67,6 +70,7 @@ export class Model implements Disposable {
     this.tokenizer = parts.tokenizer;
     this.isRandom = parts.isRandom;
     this.#cacheDtype = parts.cacheDtype;
+    this.#weights = parts.weights;
   }
 
   /**
@@ -76,7 +80,7 @@ export class Model implements Disposable {
    * @param location - Folder, URL, preset name, or files.
    * @throws MarianaError `CONFIG_INVALID`, `CONFIG_UNSUPPORTED`, `FILE_NOT_FOUND`, `CHECKPOINT_CORRUPT`,
    *   `TENSOR_MISSING`, `TENSOR_UNEXPECTED`, `TENSOR_MISMATCH`, `TENSOR_INVALID`, `OUT_OF_MEMORY` (before anything is
-   *   read), and what the tokenizer and the source throw.
+   *   read), and what the tokenizer and the source throw. Nothing is left on the backend then.
    */
   static async load(location: ModelLocation, options: ModelLoadOptions): Promise<Model> {
     const place = await locate(location);
@@ -119,7 +123,7 @@ export class Model implements Disposable {
     const reader = new ProgressReader(weights, wanted, onProgress);
     const transformer = await Transformer.load(config, reader, { backend, mtp, ...(signal && { signal }) });
     reader.finish();
-    return new Model({ name, config, transformer, tokenizer, isRandom, cacheDtype });
+    return new Model({ name, config, weights, transformer, tokenizer, isRandom, cacheDtype });
   }
 
   /**
@@ -163,10 +167,11 @@ export class Model implements Disposable {
     return [...new Set([...(this.tokenizer?.eosTokenIds ?? []), ...this.config.eosTokenId])];
   }
 
-  /** Frees weights and caches. Sessions cannot be used afterwards. */
+  /** Frees weights and caches and closes the files. Sessions cannot be used afterwards. */
   dispose(): void {
     this.#pool?.dispose();
     this.transformer.dispose();
+    this.#weights.close().catch(() => {}); // all reading is over: there is nothing left to fail
   }
 
   [Symbol.dispose](): void {

@@ -15,6 +15,11 @@ export function openFileUrl(url: URL): CheckpointFiles {
 }
 
 /** A page cannot look; preset names are taken as presets. */
-export async function pathExists(_path: string): Promise<boolean> {
-  return false;
+export async function pathExists(_path: string): Promise<boolean | undefined> {
+  return undefined;
+}
+
+/** A page is not told what memory there is. */
+export function hostMemory(): number | undefined {
+  return undefined;
 }

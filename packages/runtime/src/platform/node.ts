@@ -1,5 +1,6 @@
 /** What differs between Node and the browser: here, a name without a scheme is a folder on disk. */
 import { stat } from 'node:fs/promises';
+import { totalmem } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import type { CheckpointFiles } from '@mariana/core';
 import { DirectoryFiles } from '@mariana/core/node';
@@ -14,10 +15,19 @@ export function openFileUrl(url: URL): CheckpointFiles {
   return new DirectoryFiles(fileURLToPath(url));
 }
 
-/** Whether there is something at a path: it then goes before a preset of the same name. */
-export async function pathExists(path: string): Promise<boolean> {
-  return stat(path).then(
-    () => true,
-    () => false,
-  );
+/** Whether there is something at a path; undefined if that cannot be told, which is then for whoever opens it to say. */
+export async function pathExists(path: string): Promise<boolean | undefined> {
+  try {
+    await stat(path);
+    return true;
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? error.code : undefined;
+    return code === 'ENOENT' || code === 'ENOTDIR' ? false : undefined;
+  }
+}
+
+/** Bytes of memory that this process can ever have: those of the machine, or fewer where it is confined. */
+export function hostMemory(): number | undefined {
+  const limit = process.constrainedMemory();
+  return limit > 0 ? Math.min(limit, totalmem()) : totalmem();
 }
