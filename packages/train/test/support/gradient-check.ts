@@ -1,8 +1,15 @@
 /**
  * Compares gradients with central finite differences. The function under test maps tensors to a tensor; its result is
  * weighted with fixed random numbers and summed up, so that every output counts on its own.
+ *
+ * Differences are taken in double precision. Gradients are computed on every backend at hand: in double precision, where
+ * they must agree to a millionth, and in F32 on the backends that people train on, where rounding is allowed for.
  */
+import { cpu } from '@mariana/backend-cpu';
+import { tfjs } from '@mariana/backend-tfjs';
 import { type Backend, type Shape, sizeOf, type Tensor } from '@mariana/core';
+import * as tf from '@tensorflow/tfjs-core';
+import '@tensorflow/tfjs-backend-cpu';
 import { expect } from 'vitest';
 import { autodiff } from '../../src/index.ts';
 import { Float64Backend } from './float64-backend.ts';
@@ -15,14 +22,14 @@ export interface CheckInput {
   readonly values: readonly number[];
 }
 
-/** Reproducible numbers in [low, high). */
+/** Reproducible numbers in [low, high), exact in F32. */
 export function randomValues(count: number, seed: number, low = -1, high = 1): number[] {
   let state = (seed * 2654435761 + 12345) >>> 0;
   return Array.from({ length: count }, () => {
     state = (state + 0x6d2b79f5) >>> 0;
     let t = Math.imul(state ^ (state >>> 15), state | 1);
     t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return low + (((t ^ (t >>> 14)) >>> 0) / 4294967296) * (high - low);
+    return Math.fround(low + (((t ^ (t >>> 14)) >>> 0) / 4294967296) * (high - low));
   });
 }
 
@@ -32,37 +39,66 @@ export function randomInput(shape: Shape, seed: number, low?: number, high?: num
 
 const STEP = 1e-5;
 
-/** @param relative - Allowed difference, as a share of the largest gradient of the input (plus 1e-7). */
-export async function checkGradients(
-  body: TensorFunction,
-  inputs: readonly CheckInput[],
-  relative = 1e-6,
-): Promise<void> {
-  const analytic = await analyticGradients(body, inputs);
-  for (const [which, input] of inputs.entries()) {
-    const tolerance = 1e-7 + relative * Math.max(0, ...analytic[which]!.map(Math.abs));
-    for (let i = 0; i < input.values.length; i++) {
-      const at = (step: number) => {
-        const values = input.values.with(i, input.values[i]! + step);
-        return weightedValue(body, inputs.with(which, { ...input, values }));
-      };
-      const numeric = ((await at(STEP)) - (await at(-STEP))) / (2 * STEP);
-      const difference = Math.abs(numeric - analytic[which]![i]!);
-      expect(
-        difference,
-        `input ${which}, element ${i}: analytic ${analytic[which]![i]}, numeric ${numeric}`,
-      ).toBeLessThanOrEqual(tolerance);
+/** Backends that compute in F32, started once for each test file. */
+const F32_BACKENDS: readonly Backend[] = [await cpu({ threads: 1 }), await tfjs({ tf, engine: 'cpu' })];
+
+/** Allowed difference, as a share of the largest gradient of an input, plus an absolute part. */
+const FLOAT64 = { relative: 1e-6, absolute: 1e-7 };
+const FLOAT32 = { relative: 1e-4, absolute: 1e-5 };
+
+export async function checkGradients(body: TensorFunction, inputs: readonly CheckInput[]): Promise<void> {
+  const numeric = await numericGradients(body, inputs);
+  const doubles = new Float64Backend();
+  const upload = ({ shape, values }: CheckInput) => doubles.uploadDoubles(values, shape);
+  expectAgreement(doubles, await analyticGradients(body, inputs, doubles, upload), numeric, FLOAT64);
+  for (const backend of F32_BACKENDS) {
+    const singles = ({ shape, values }: CheckInput) => backend.upload(Float32Array.from(values), shape);
+    expectAgreement(backend, await analyticGradients(body, inputs, backend, singles), numeric, FLOAT32);
+  }
+}
+
+function expectAgreement(
+  backend: Backend,
+  analytic: readonly number[][],
+  numeric: readonly number[][],
+  { relative, absolute }: { relative: number; absolute: number },
+): void {
+  for (const [which, expected] of numeric.entries()) {
+    const tolerance = absolute + relative * Math.max(0, ...expected.map(Math.abs));
+    for (const [i, value] of expected.entries()) {
+      const actual = analytic[which]![i]!;
+      const message = `${backend.name}, input ${which}, element ${i}: analytic ${actual}, numeric ${value}`;
+      expect(Math.abs(actual - value), message).toBeLessThanOrEqual(tolerance);
     }
   }
 }
 
+async function numericGradients(body: TensorFunction, inputs: readonly CheckInput[]): Promise<number[][]> {
+  const gradients: number[][] = [];
+  for (const [which, input] of inputs.entries()) {
+    const at = (i: number, step: number) => {
+      const values = input.values.with(i, input.values[i]! + step);
+      return weightedValue(body, inputs.with(which, { ...input, values }));
+    };
+    const gradient: number[] = [];
+    for (const i of input.values.keys()) gradient.push(((await at(i, STEP)) - (await at(i, -STEP))) / (2 * STEP));
+    gradients.push(gradient);
+  }
+  return gradients;
+}
+
 /** Gradients of the weighted result, which leave nothing behind on either backend. */
-async function analyticGradients(body: TensorFunction, inputs: readonly CheckInput[]): Promise<number[][]> {
-  const inner = new Float64Backend();
+async function analyticGradients(
+  body: TensorFunction,
+  inputs: readonly CheckInput[],
+  inner: Backend,
+  upload: (input: CheckInput) => Tensor,
+): Promise<number[][]> {
+  const before = inner.memory();
   const backend = autodiff(inner);
-  const parameters = inputs.map(({ shape, values }) => backend.parameter(inner.uploadDoubles(values, shape)));
-  using y = await body(backend, parameters);
-  using weights = backend.adopt(inner.uploadDoubles(outputWeights(y.size), y.shape));
+  const parameters = inputs.map((input) => backend.parameter(upload(input)));
+  const y = await body(backend, parameters);
+  const weights = backend.adopt(upload({ shape: y.shape, values: outputWeights(y.size) }));
   const gradients = backend.backward(y, { seed: weights });
   const values: number[][] = [];
   for (const parameter of parameters) {
@@ -73,8 +109,8 @@ async function analyticGradients(body: TensorFunction, inputs: readonly CheckInp
   }
   y.dispose();
   weights.dispose();
-  expect(backend.memory()).toEqual({ tensors: 0, bytes: 0 });
-  expect(inner.memory()).toEqual({ tensors: 0, bytes: 0 });
+  expect(backend.memory().tensors).toBe(0);
+  expect(inner.memory()).toEqual(before);
   return values;
 }
 
