@@ -2,7 +2,7 @@
 import { MarianaError } from '@mariana/core';
 import type { TensorOf, TfModule, TfNamespace } from './tf-module.ts';
 import { TfjsBackend } from './tfjs-backend.ts';
-import { checkArithmetic, probeTraits } from './traits.ts';
+import { checkArithmetic, type EngineTraits, probeTraits } from './traits.ts';
 
 /** The engines that this adapter is tested on, by the names under which tfjs registers them. */
 export type TfjsEngine = 'cpu' | 'wasm' | 'webgpu' | 'tensorflow';
@@ -28,10 +28,17 @@ export interface TfjsOptions<Tf extends TfNamespace = TfModule> {
  * @throws MarianaError `BACKEND_UNAVAILABLE` if the engine is not registered, does not start, or does not compute in
  *   float32; `INVALID_ARGUMENT` for an unknown engine.
  */
-export async function tfjs<Tf extends TfNamespace>({
-  tf,
-  engine,
-}: TfjsOptions<Tf>): Promise<TfjsBackend<TensorOf<Tf>>> {
+export async function tfjs<Tf extends TfNamespace>(options: TfjsOptions<Tf>): Promise<TfjsBackend<TensorOf<Tf>>> {
+  return new TfjsBackend(options.tf, options.engine, await startEngine(options));
+}
+
+/**
+ * What `tfjs` does first: makes an engine the active one, checks that it computes in float32, and finds out what it gets
+ * right by itself. For classes that extend `TfjsBackend`.
+ *
+ * @throws MarianaError as `tfjs` does.
+ */
+export async function startEngine<Tf extends TfNamespace>({ tf, engine }: TfjsOptions<Tf>): Promise<EngineTraits> {
   if (!Object.hasOwn(HOW_TO_GET, engine)) {
     const known = Object.keys(HOW_TO_GET).join(', ');
     throw new MarianaError('INVALID_ARGUMENT', `tfjs: there is no engine "${engine}"; choose one of ${known}`);
@@ -39,7 +46,7 @@ export async function tfjs<Tf extends TfNamespace>({
   await activate(tf, engine);
   try {
     await checkArithmetic(tf, engine);
-    return new TfjsBackend(tf, engine, await probeTraits(tf));
+    return await probeTraits(tf);
   } catch (cause) {
     if (cause instanceof MarianaError) throw cause;
     throw unavailable(engine, `failed its first computation (${messageOf(cause)}); use another engine`, cause);

@@ -71,10 +71,10 @@ export class TfjsBackend<T extends TfTensor = TfTensor> extends Backend {
   readonly name: string;
   readonly capabilities: Capabilities;
   readonly engine: TfjsEngine;
-  /** The namespace of TensorFlow.js that this backend was made with. */
-  readonly tf: TfModule;
   /** What the engine gets right by itself. */
   protected readonly traits: EngineTraits;
+  /** Private, because `tf.tidy` searches what it is given for tensors, property by property. */
+  readonly #tf: TfModule;
 
   /**
    * @param tf - The namespace of TensorFlow.js, in which `engine` must be active.
@@ -82,7 +82,7 @@ export class TfjsBackend<T extends TfTensor = TfTensor> extends Backend {
    */
   constructor(tf: TfModule<T>, engine: TfjsEngine, traits: EngineTraits = CAUTIOUS) {
     super();
-    this.tf = tf;
+    this.#tf = tf;
     this.engine = engine;
     this.traits = traits;
     this.name = `tfjs-${engine}`;
@@ -92,6 +92,11 @@ export class TfjsBackend<T extends TfTensor = TfTensor> extends Backend {
       shaderF16: false,
       memoryBudget: undefined,
     };
+  }
+
+  /** The namespace of TensorFlow.js that this backend was made with. */
+  get tf(): TfModule {
+    return this.#tf;
   }
 
   // -------------------------------------------------------------------------------------------------------------------
