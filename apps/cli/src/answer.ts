@@ -42,7 +42,7 @@ export async function answer(
   return {
     ids: chunks.map(({ id }) => id),
     text: session.model.tokenizer === null ? null : chunks.map(({ text }) => text).join(''),
-    finishReason: chunks.at(-1)?.finishReason ?? null,
+    finishReason: cutShort?.aborted ? null : (chunks.at(-1)?.finishReason ?? 'length'),
     chunks,
     decodeTokensPerSecond: rate(chunks.length - 1, last - first),
   };
