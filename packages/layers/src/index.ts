@@ -14,6 +14,7 @@ export {
 } from './multi-head-latent-attention.ts';
 export {
   MultiTokenPrediction,
+  type MultiTokenPredictionForwardOptions,
   type MultiTokenPredictionInput,
   type MultiTokenPredictionLoadOptions,
 } from './multi-token-prediction.ts';

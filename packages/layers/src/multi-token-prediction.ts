@@ -28,6 +28,11 @@ export interface MultiTokenPredictionInput {
   readonly hidden: Tensor;
 }
 
+export interface MultiTokenPredictionForwardOptions extends DecoderForwardOptions {
+  /** For which rows logits are wanted. Default `all`. */
+  readonly logits?: 'all' | 'last';
+}
+
 export class MultiTokenPrediction extends Layer {
   readonly embedding: Embedding;
   readonly embeddingNorm: RmsNorm;
@@ -88,12 +93,12 @@ export class MultiTokenPrediction extends Layer {
   /**
    * Row i predicts the token after `nextIds[i]`.
    *
-   * @returns `hidden`: the module's residual stream, F32 [tokens, hidden_size]; `logits`: F32 [tokens, vocab_size]. The
-   *   caller owns both.
+   * @returns `hidden`: the module's residual stream, F32 [tokens, hidden_size]; `logits`: F32 [tokens or 1, vocab_size].
+   *   The caller owns both.
    */
   async forward(
     { nextIds, hidden }: MultiTokenPredictionInput,
-    options: DecoderForwardOptions = {},
+    { logits: wanted = 'all', ...options }: MultiTokenPredictionForwardOptions = {},
   ): Promise<{ hidden: Tensor; logits: Tensor }> {
     const { backend } = this;
     using x = backend.scope(() => {
@@ -101,7 +106,11 @@ export class MultiTokenPrediction extends Layer {
       return this.projection.forward(backend.concat([embedded, this.hiddenNorm.forward(hidden)], 1));
     });
     const out = await this.decoder.forward(x, options);
-    const logits = backend.scope(() => this.head.forward(this.headNorm.forward(out)));
+    const logits = backend.scope(() => {
+      const tokens = out.shape[0]!;
+      const rows = wanted === 'last' ? backend.slice(out, 0, Math.max(0, tokens - 1), tokens) : out;
+      return this.head.forward(this.headNorm.forward(rows));
+    });
     return { hidden: out, logits };
   }
 

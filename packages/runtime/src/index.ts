@@ -19,3 +19,4 @@ export {
 } from './sampling/sample.ts';
 export { type Score, type ScoreOptions, score } from './score.ts';
 export { type AppendOptions, Session, type SessionOptions } from './session.ts';
+export type { SpeculationStats } from './speculation.ts';

@@ -7,12 +7,18 @@ import { checkTokens, LatentCache } from '@mariana/layers';
 import { type GenerateOptions, type Generation, generate } from './generate.ts';
 import type { Model } from './model.ts';
 import { createPauses } from './pauses.ts';
+import { Speculation, type SpeculationStats } from './speculation.ts';
 
 export interface SessionOptions {
   /** Most tokens that the session may hold. Default and limit: `max_position_embeddings`. */
   readonly contextLength?: number;
   /** Tokens that are run through the model at once while a prompt is read. Default 512. */
   readonly prefillChunk?: number;
+  /**
+   * Draft tokens with the multi-token-prediction module (the model must be loaded with `mtp: true`). The text is the
+   * same as without, and comes faster where drafts are good. Default false.
+   */
+  readonly speculate?: boolean;
 }
 
 export interface AppendOptions {
@@ -31,12 +37,17 @@ export class Session implements Disposable {
   /** Logits after the last token, if it is the last that the cache was given. */
   #logits: Float32Array | undefined;
   #busy = false;
+  readonly #speculation: Speculation | null;
+  /** A drafted token that the cache holds beyond the timeline, and the logits after it. */
+  #ahead: { readonly draft: number; readonly logits: Float32Array } | null = null;
+  #drafted = 0;
+  #accepted = 0;
   readonly #pause = createPauses();
 
   /** Use `model.session()`. */
   constructor(model: Model, options: SessionOptions, past?: { cache: LatentCache; of: Session }) {
     const limit = model.config.maxPositionEmbeddings;
-    const { contextLength = limit, prefillChunk = 512 } = options;
+    const { contextLength = limit, prefillChunk = 512, speculate = false } = options;
     if (!Number.isInteger(contextLength) || contextLength < 1 || contextLength > limit) {
       throw new MarianaError('INVALID_ARGUMENT', `contextLength is ${contextLength}; this model takes 1 to ${limit}`);
     }
@@ -50,6 +61,8 @@ export class Session implements Disposable {
     this.contextLength = contextLength;
     this.#prefillChunk = prefillChunk;
     this.#cache = past?.cache ?? new LatentCache(model.cachePool);
+    const drafts = past === undefined ? null : past.of.#speculation;
+    this.#speculation = drafts?.fork(this.#cache) ?? (speculate ? this.#startSpeculation() : null);
     if (past !== undefined) {
       this.#tokens = past.of.#tokens.slice();
       this.#logits = past.of.#logits;
@@ -64,6 +77,11 @@ export class Session implements Disposable {
   /** Tokens that still fit. */
   get remaining(): number {
     return this.contextLength - this.#tokens.length;
+  }
+
+  /** How many tokens were drafted, and how many of them were right. Zeros without `speculate`. */
+  get speculation(): SpeculationStats {
+    return { drafted: this.#drafted, accepted: this.#accepted };
   }
 
   /**
@@ -118,7 +136,8 @@ export class Session implements Disposable {
         `cannot cut a session of ${this.#tokens.length} tokens to ${length}; pass a whole number up to its length`,
       );
     }
-    this.#cache.truncate(Math.min(length, this.#cache.length));
+    this.#dropAhead();
+    this.#cutCache(Math.min(length, this.#cache.length));
     this.#tokens.length = length;
     this.#logits = undefined;
   }
@@ -126,6 +145,7 @@ export class Session implements Disposable {
   /** A second session with the same past; the cache is shared until either goes on. */
   fork(): Session {
     this.#checkIdle();
+    this.#dropAhead();
     const options = { contextLength: this.contextLength, prefillChunk: this.#prefillChunk };
     return new Session(this.model, options, { cache: this.#cache.fork(), of: this });
   }
@@ -141,7 +161,7 @@ export class Session implements Disposable {
       throw new MarianaError('INVALID_ARGUMENT', 'the session is empty; give it a prompt of at least one token');
     }
     // After a cut the cache knows the past but not what followed it: the last token is run again.
-    this.#cache.truncate(Math.min(this.#cache.length, this.#tokens.length - 1));
+    this.#cutCache(Math.min(this.#cache.length, this.#tokens.length - 1));
     await this.#catchUp(options);
     return this.#logits!;
   }
@@ -162,6 +182,7 @@ export class Session implements Disposable {
   }
 
   dispose(): void {
+    this.#speculation?.dispose();
     this.#cache.dispose();
   }
 
@@ -184,19 +205,64 @@ export class Session implements Disposable {
         const start = this.#cache.length;
         const chunk = this.#tokens.slice(start, start + this.#prefillChunk);
         const isLast = start + chunk.length === this.#tokens.length;
-        using output = await transformer.forward(chunk, {
+        const draft = total === 1 && this.remaining > 0 ? await this.#speculation?.catchUp(this.#tokens) : null;
+        const ahead = typeof draft === 'number' ? [draft] : [];
+        using output = await transformer.forward([...chunk, ...ahead], {
           cache: this.#cache,
-          logits: isLast ? 'last' : 'none',
+          logits: ahead.length > 0 ? 'all' : isLast ? 'last' : 'none',
           onHidden: betweenLayers,
         });
-        if (output.logits !== null) this.#logits = await output.logits.floats();
+        if (output.logits !== null) this.#takeLogits(await output.logits.floats(), ahead[0]);
+        this.#speculation?.observe(output.hidden);
+        if (total > 1) await this.#speculation?.catchUp(this.#tokens);
         onProgress?.(this.#cache.length - first, total);
       }
     });
   }
 
+  #startSpeculation(): Speculation {
+    const [module] = this.model.transformer.mtp;
+    if (module === undefined) {
+      throw new MarianaError(
+        'INVALID_ARGUMENT',
+        `${this.model.name}: drafts need the multi-token-prediction module; load the model with mtp: true`,
+      );
+    }
+    return new Speculation(module, this.#cache, this.model.config.numHiddenLayers);
+  }
+
+  /** Keeps the logits after the last token, and those after the draft if one was run with it. */
+  #takeLogits(logits: Float32Array, draft: number | undefined): void {
+    const { vocabSize } = this.model.config;
+    this.#logits = draft === undefined ? logits : logits.slice(0, vocabSize);
+    if (draft === undefined) return;
+    this.#drafted++;
+    this.#ahead = { draft, logits: logits.slice(vocabSize) };
+  }
+
+  /** Takes the draft out of the cache again. */
+  #dropAhead(): void {
+    if (this.#ahead === null) return;
+    this.#ahead = null;
+    this.#cutCache(this.#tokens.length);
+  }
+
+  /** Cuts the cache back; further than asked where drafting would miss a state that the cache no longer gives. */
+  #cutCache(length: number): void {
+    this.#speculation?.truncate(length);
+    this.#cache.truncate(Math.min(length, this.#speculation?.known ?? length));
+  }
+
   #add(ids: readonly number[]): void {
     if (ids.length === 0) return;
+    if (this.#ahead !== null && ids.length === 1 && ids[0] === this.#ahead.draft) {
+      this.#accepted++;
+      this.#tokens.push(ids[0]);
+      this.#logits = this.#ahead.logits;
+      this.#ahead = null;
+      return;
+    }
+    this.#dropAhead();
     for (const id of ids) this.#tokens.push(id); // a spread of a long prompt would overflow the stack
     this.#logits = undefined;
   }

@@ -34,14 +34,16 @@ export class LatentCache implements Disposable {
    * fails half-way leaves the length as it was.
    *
    * @param layer - Index among the layers of the pool.
+   * @param length - Rows that the layer holds, where it lags behind the sequence as a multi-token-prediction layer does.
+   *   Default: all of the sequence.
    */
-  layer(layer: number): LayerCache {
+  layer(layer: number, length?: number): LayerCache {
     const cache = this;
     return {
       get length() {
-        return cache.#length;
+        return length ?? cache.#length;
       },
-      append: (rows) => cache.#append(layer, rows),
+      append: (rows) => cache.#append(layer, rows, length ?? cache.#length),
     };
   }
 
@@ -111,13 +113,13 @@ export class LatentCache implements Disposable {
     this.dispose();
   }
 
-  #append(layer: number, rows: Tensor): LatentCacheView {
+  #append(layer: number, rows: Tensor, start: number): LatentCacheView {
     const tokens = rows.shape[0] ?? 0;
-    this.reserve(tokens);
+    const length = start + tokens;
+    this.reserve(Math.max(0, length - this.#length));
     const { pool } = this;
-    const length = this.#length + tokens;
     const pages = Int32Array.from(this.#pages);
-    const places = cacheRows({ pages, pageSize: pool.pageSize }, this.#length, length);
+    const places = cacheRows({ pages, pageSize: pool.pageSize }, start, length);
     pool.backend.writeRows(pool.rows(layer), places, rows);
     return { pool: pool.rows(layer), pageSize: pool.pageSize, pages, length };
   }
