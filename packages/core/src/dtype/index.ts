@@ -1,3 +1,13 @@
+export {
+  BLOCK_LAYOUTS,
+  type BlockFormat,
+  type BlockLayout,
+  decodeBlocks,
+  encodeBlocks,
+  isBlockFormat,
+  isWritableBlockFormat,
+  type WritableBlockFormat,
+} from './block-formats.ts';
 export { bytesToF32, type FromF32Options, fromF32, toF32, viewAsBytes } from './convert.ts';
 export * from './dtype.ts';
 export {

@@ -2,6 +2,8 @@ export * from './files/checkpoint-files.ts';
 export { type ParseJsonOptions, parseJson } from './files/json.ts';
 export * from './files/memory-files.ts';
 export * from './files/url-files.ts';
+export * from './gguf/index.ts';
+export * from './rows/index.ts';
 export * from './safetensors/index.ts';
 export * from './sink.ts';
 export * from './source.ts';
