@@ -2,7 +2,8 @@
 import type { Backend, Tensor, Weight } from '@mariana/core';
 import fc from 'fast-check';
 import { describe, it } from 'vitest';
-import { checkGradients, randomInput, randomValues, type TensorFunction } from './support/gradient-check.ts';
+import { checkGradients, randomInput, type TensorFunction } from './support/gradient-check.ts';
+import { randomValues } from './support/random.ts';
 
 const seed = fc.integer({ min: 1, max: 1e6 });
 const small = fc.integer({ min: 1, max: 4 });

@@ -2,7 +2,8 @@
 import { sizeOf, type Tensor, type UnaryOp } from '@mariana/core';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { checkGradients, randomInput, randomValues, type TensorFunction } from './support/gradient-check.ts';
+import { checkGradients, randomInput, type TensorFunction } from './support/gradient-check.ts';
+import { randomValues } from './support/random.ts';
 
 const axis = fc.integer({ min: 1, max: 4 });
 const shape = (minRank = 0, maxRank = 3) => fc.array(axis, { minLength: minRank, maxLength: maxRank });

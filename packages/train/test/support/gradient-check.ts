@@ -13,6 +13,7 @@ import '@tensorflow/tfjs-backend-cpu';
 import { expect } from 'vitest';
 import { autodiff } from '../../src/index.ts';
 import { Float64Backend } from './float64-backend.ts';
+import { randomValues } from './random.ts';
 
 /** A function of tensors, in terms of whatever backend it is given. */
 export type TensorFunction = (backend: Backend, inputs: readonly Tensor[]) => Tensor | Promise<Tensor>;
@@ -20,17 +21,6 @@ export type TensorFunction = (backend: Backend, inputs: readonly Tensor[]) => Te
 export interface CheckInput {
   readonly shape: Shape;
   readonly values: readonly number[];
-}
-
-/** Reproducible numbers in [low, high), exact in F32. */
-export function randomValues(count: number, seed: number, low = -1, high = 1): number[] {
-  let state = (seed * 2654435761 + 12345) >>> 0;
-  return Array.from({ length: count }, () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let t = Math.imul(state ^ (state >>> 15), state | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return Math.fround(low + (((t ^ (t >>> 14)) >>> 0) / 4294967296) * (high - low));
-  });
 }
 
 export function randomInput(shape: Shape, seed: number, low?: number, high?: number): CheckInput {
