@@ -58,7 +58,7 @@ function isWithin(actual: number, exact: number, bound: number): boolean {
 }
 
 /** Whether two elements are the same value. Codes of NaN are all the same. */
-export function sameElement(dtype: TensorDType, a: number, b: number): boolean {
+function sameElement(dtype: TensorDType, a: number, b: number): boolean {
   return Object.is(a, b) || (isNaNElement(dtype, a) && isNaNElement(dtype, b));
 }
 

@@ -76,6 +76,7 @@ async function work(
   const bench = new Workbench(group, backend, foreign, tolerance);
   try {
     await body(bench);
+    await bench.expectOperandsUnchanged();
   } catch (error) {
     if (error instanceof ConformanceError) throw error;
     return bench.fail(`threw ${error instanceof Error ? error.message : String(error)}`, { cause: error });

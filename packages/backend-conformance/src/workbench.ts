@@ -1,6 +1,7 @@
 /**
- * Where one example is worked: it makes the operands, checks the results, and at the end gives everything back and
- * looks whether the backend holds as much as before. So every example of every operation is a test of its lifetimes.
+ * Where one example is worked: it makes the operands, checks the results, and at the end looks whether the operands are
+ * still what they were, gives everything back, and looks whether the backend holds as much as before. So every example
+ * of every operation also shows that it works on no operand in place and leaks nothing.
  */
 import {
   allocateTensorData,
@@ -39,7 +40,8 @@ export class Workbench {
   readonly tolerance: Tolerance;
   readonly #before: MemoryUse;
   readonly #held: Disposable[] = [];
-  #operands: string[] = [];
+  readonly #operands: string[] = [];
+  readonly #constant: { readonly tensor: Tensor; readonly data: TensorData }[] = [];
 
   constructor(operation: string, backend: Backend, foreign: Backend, tolerance: Tolerance) {
     this.operation = operation;
@@ -49,8 +51,15 @@ export class Workbench {
     this.#before = backend.memory();
   }
 
-  /** Uploads an operand. */
+  /** Uploads an operand, which must not change. */
   tensor(data: TensorData, shape: Shape, dtype?: TensorDType): Tensor {
+    const tensor = this.target(data, shape, dtype);
+    this.#constant.push({ tensor, data: data.slice() });
+    return tensor;
+  }
+
+  /** Uploads an operand that will be written to. */
+  target(data: TensorData, shape: Shape, dtype?: TensorDType): Tensor {
     const tensor = this.hold(this.backend.upload(data, shape, dtype));
     this.#operands.push(`${tensor}`);
     return tensor;
@@ -123,6 +132,16 @@ export class Workbench {
   /** Fails with a message unless a condition holds. */
   must(condition: boolean, message: string): void {
     if (!condition) this.fail(message);
+  }
+
+  /** Checks that no operation changed an operand that is still alive. */
+  async expectOperandsUnchanged(): Promise<void> {
+    for (const { tensor, data } of this.#constant) {
+      if (tensor.disposed) continue;
+      const operation = `${this.operation} (its operand, afterwards)`;
+      const { dtype } = tensor;
+      compareElements(await this.read(tensor), { operation, operands: this.#operands, expected: data, dtype });
+    }
   }
 
   /** Gives back what the example holds. Called in any case, so that a failure does not spoil the next example. */

@@ -36,7 +36,7 @@ describe.each([
   ['the tolerance of WGSL', WGSL_TOLERANCE],
 ] as const)('a backend as rough as %s', (_, tolerance) => {
   it.each(ALL_COMPUTED)('passes %s', async (only) => {
-    expect(await failures({ create: () => new RoughBackend(tolerance), tolerance, only, numRuns: 20 })).toEqual([]);
+    expect(await failures({ create: () => new RoughBackend(tolerance), tolerance, only, numRuns: 10 })).toEqual([]);
   });
 });
 

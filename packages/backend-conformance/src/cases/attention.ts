@@ -194,6 +194,13 @@ export const attentionCases: readonly CaseDefinition[] = [
     await bench.expect(result, { shape: [1, 1, 2, 1], values: [1, 4], bound: 1e-5 });
   }),
 
+  example('attention', 'takes one tensor for queries, keys and values', async (bench) => {
+    // Two tokens of one number each: the second sees both, with scores 0 and 1 and so the weights of a sigmoid at 1.
+    const x = bench.tensor(Float32Array.of(0, 1), [1, 2, 1, 1]);
+    const result = bench.backend.attention(x, x, x, { scale: 1 });
+    await bench.expect(result, { shape: [1, 2, 1, 1], values: [0, 0.7310585786], bound: 1e-5 });
+  }),
+
   example('attention', 'refuses operands that do not fit', async (bench) => {
     const { backend } = bench;
     const of = (...shape: number[]) => bench.tensor(new Float32Array(shape.reduce((a, b) => a * b)), shape);
@@ -218,7 +225,7 @@ export const attentionCases: readonly CaseDefinition[] = [
 
   example('latentAttention', 'reads rows that writeRows has just written', async (bench) => {
     const { backend } = bench;
-    const pool = bench.tensor(new Uint16Array(12), [4, 3], 'bf16');
+    const pool = bench.target(new Uint16Array(12), [4, 3], 'bf16');
     const q = bench.tensor(Float32Array.of(0, 0, 0), [1, 1, 3]);
     const pages = Int32Array.of(1, 0);
     const view = { pool, pageSize: 2, pages, length: 3 };

@@ -175,6 +175,13 @@ export const elementaryCases: readonly CaseDefinition[] = [
     await expectSwiglu(bench, gate, new Float32Array(gate.length).fill(-1.5), [gate.length]);
   }),
 
+  example('swiglu', 'takes the same tensor twice', async (bench) => {
+    const x = Float32Array.of(-2, -1, 0.5, 3);
+    const { values, errors } = swiglu(exactly(x), exactly(x), bench.tolerance);
+    const operand = bench.tensor(x, [4]);
+    await bench.expect(bench.backend.swiglu(operand, operand), { shape: [4], values, bound: errors });
+  }),
+
   example('swiglu', 'refuses shapes that do not fit, other dtypes', async (bench) => {
     const { backend } = bench;
     const [two, three] = [bench.tensor(new Float32Array(2), [2]), bench.tensor(new Float32Array(3), [3])];

@@ -69,6 +69,23 @@ const MODELS: readonly Example[] = [
   { tokens: 0, options: { ...V3, topK: 2 }, experts: 16, bias: 'mixed', seed: 6 },
 ];
 
+/** Every way to score, group, normalise and bias, on a small router. */
+const COMBINATIONS: readonly Example[] = (['sigmoid', 'softmax'] as const).flatMap((scoring) =>
+  (['top2', 'max'] as const).flatMap((groupScore) =>
+    [true, false].flatMap((normalize) =>
+      [1, 4].flatMap((groups) =>
+        (['none', 'mixed', 'negative'] as const).map((bias) => ({
+          tokens: 3,
+          options: { scoring, groupScore, normalize, groups, topGroups: groups === 1 ? 1 : 2, topK: 3, scale: 2.5 },
+          experts: 12,
+          bias,
+          seed: 7,
+        })),
+      ),
+    ),
+  ),
+);
+
 const BIAS: Readonly<Record<BiasKind, readonly [number, number]>> = {
   none: [0, 0],
   mixed: [-0.5, 0.5],
@@ -129,7 +146,7 @@ export const routeCases: readonly CaseDefinition[] = [
   property(
     'route',
     'chooses and weighs as the formulas do',
-    { arbitrary: examples, examples: MODELS },
+    { arbitrary: examples, examples: [...MODELS, ...COMBINATIONS] },
     async (bench, one) => {
       const random = randomFrom(one.seed);
       const bias = one.bias === 'none' && one.tokens > 0 ? null : reals(random, one.experts, ...BIAS[one.bias]);

@@ -61,7 +61,7 @@ const writes = (dtype: 'f32' | 'bf16' | 'f16'): CaseDefinition =>
       chosen.forEach((row, i) => {
         for (let j = 0; j < width; j++) values[row * width + j] = encode(written[i * width + j]!);
       });
-      const target = bench.tensor(before, [rows, ...rest], dtype);
+      const target = bench.target(before, [rows, ...rest], dtype);
       const source = bench.tensor(written, [chosen.length, ...rest]);
       bench.backend.writeRows(target, Int32Array.from(chosen), source);
       await bench.expect(source, { shape: [chosen.length, ...rest], values: written, bits: true });
@@ -185,7 +185,7 @@ export const rowCases: readonly CaseDefinition[] = [
 
   example('writeRows', 'leaves alone what was taken from the target before', async (bench) => {
     const { backend } = bench;
-    const pool = bench.tensor(Float32Array.of(1, 2, 3, 4, 5, 6), [3, 2]);
+    const pool = bench.target(Float32Array.of(1, 2, 3, 4, 5, 6), [3, 2]);
     // Neither a slice nor a gathered row may be a window on the rows that will be overwritten.
     const rows = bench.hold(backend.slice(pool, 0, 0, 3));
     const all = bench.hold(backend.gather(pool, bench.tensor(Int32Array.of(0, 1, 2), [3])));
@@ -200,7 +200,7 @@ export const rowCases: readonly CaseDefinition[] = [
 
   example('writeRows', 'is seen through a reshaped handle, and by operations that follow', async (bench) => {
     const { backend } = bench;
-    const pool = bench.tensor(new Float32Array(8), [4, 2]);
+    const pool = bench.target(new Float32Array(8), [4, 2]);
     const view = bench.hold(backend.reshape(pool, [2, 4]));
     backend.writeRows(pool, Int32Array.of(3), bench.tensor(Float32Array.of(7, 8), [1, 2]));
     await bench.expect(backend.slice(pool, 0, 3, 4), { shape: [1, 2], values: [7, 8] });

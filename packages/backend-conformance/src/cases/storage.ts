@@ -89,7 +89,7 @@ export const storageCases: readonly CaseDefinition[] = [
   }),
 
   example('read', 'gives the values of the moment when it was called', async (bench) => {
-    const tensor = bench.tensor(Float32Array.of(1, 2), [2, 1]);
+    const tensor = bench.target(Float32Array.of(1, 2), [2, 1]);
     const promise = bench.backend.read(tensor);
     bench.backend.writeRows(tensor, Int32Array.of(1), bench.tensor(Float32Array.of(5), [1, 1]));
     const values = await promise;

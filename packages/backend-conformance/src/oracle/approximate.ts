@@ -17,7 +17,7 @@ export function exactly(values: ArrayLike<number>): Approximate {
 }
 
 /** Room for `length` results. */
-export function blank(length: number): Approximate {
+function blank(length: number): Approximate {
   return { values: new Float64Array(length), errors: new Float64Array(length) };
 }
 

@@ -59,6 +59,14 @@ class SwigluLeaks extends ReferenceBackend {
   }
 }
 
+class SoftmaxInPlace extends ReferenceBackend {
+  override softmax(x: Tensor): Tensor {
+    const y = super.softmax(x);
+    this.data(x).set(this.data(y));
+    return y;
+  }
+}
+
 class SoftmaxWithoutMax extends ReferenceBackend {
   override softmax(x: Tensor): Tensor {
     return this.scope(() => {
@@ -246,6 +254,7 @@ export const compositeMutants: readonly Mutant[] = [
   mutant('halves are rotated, not pairs', 'rotary', RotatesHalves),
   mutant('gate and up are swapped', 'swiglu', GateAndUpSwapped),
   mutant('a composite leaks a tensor', 'swiglu', SwigluLeaks),
+  mutant('softmax works in place', 'softmax', SoftmaxInPlace),
   mutant('softmax does not subtract the maximum', 'softmax', SoftmaxWithoutMax),
   mutant('groups are masked with zero', 'route', MasksWithZero),
   mutant(
