@@ -7,6 +7,7 @@ import type { Tensor } from '../backend/tensor.ts';
 import { bytesToF32, type DType } from '../dtype/index.ts';
 import { MarianaError } from '../errors.ts';
 import { type ByteSource, readBytes } from '../formats/source.ts';
+import { finiteSource } from './finite-source.ts';
 import type { TensorReader } from './tensor-reader.ts';
 
 export interface WeightSourceOptions {
@@ -23,7 +24,7 @@ export interface WeightSourceOptions {
  * - U8 [out, ceil(in / 2)] with `<name>_scale` F32 [out, ceil(in / 32)]: INT4, groups of 32 inputs.
  *
  * @param shape - [out, in] that the config asks for.
- * @throws MarianaError `TENSOR_MISSING`, `TENSOR_MISMATCH`.
+ * @throws MarianaError `TENSOR_MISSING`, `TENSOR_MISMATCH`. Reading scales throws `TENSOR_INVALID` if one is not finite.
  */
 export function weightSource(
   reader: TensorReader,
@@ -41,19 +42,19 @@ export function weightSource(
     case 'e4m3': {
       const values = tensor(reader, name, ['e4m3'], shape);
       const grid = [Math.ceil(rows / blockSize[0]), Math.ceil(columns / blockSize[1])];
-      const scales = tensor(reader, `${name}_scale_inv`, ['f32'], grid);
+      const scales = scalesOf(reader, `${name}_scale_inv`, grid);
       return { name, format: 'fp8', shape, values, scales, blockSize };
     }
     case 'i8': {
       const groupSize = 128;
       const values = tensor(reader, name, ['i8'], shape);
-      const scales = tensor(reader, `${name}_scale`, ['f32'], [rows, Math.ceil(columns / groupSize)]);
+      const scales = scalesOf(reader, `${name}_scale`, [rows, Math.ceil(columns / groupSize)]);
       return { name, format: 'int8', shape, values, scales, groupSize };
     }
     case 'u8': {
       const groupSize = 32;
       const values = tensor(reader, name, ['u8'], [rows, Math.ceil(columns / 2)]);
-      const scales = tensor(reader, `${name}_scale`, ['f32'], [rows, Math.ceil(columns / groupSize)]);
+      const scales = scalesOf(reader, `${name}_scale`, [rows, Math.ceil(columns / groupSize)]);
       return { name, format: 'int4', shape, values, scales, groupSize };
     }
     default:
@@ -79,6 +80,11 @@ export async function readVector(
   const source = tensor(reader, name, ['f32', 'bf16', 'f16'], [length]);
   const values = bytesToF32(reader.info(name).dtype, await readBytes(source));
   return backend.keep(backend.upload(values, [length]));
+}
+
+/** Scales, refused when they are read if one is not finite. */
+function scalesOf(reader: TensorReader, name: string, shape: readonly number[]): ByteSource {
+  return finiteSource(tensor(reader, name, ['f32'], shape), name);
 }
 
 function tensor(reader: TensorReader, name: string, dtypes: readonly DType[], shape: readonly number[]): ByteSource {

@@ -1,0 +1,37 @@
+import { describe, expect, test } from 'vitest';
+import { viewAsBytes } from '../dtype/index.ts';
+import { MemorySource, readBytes } from '../formats/index.ts';
+import type { TensorReader } from './tensor-reader.ts';
+import { weightSource } from './weight-source.ts';
+
+/** A checkpoint of one FP8 weight [300, 200] with the given scales [3, 2]. */
+function fp8Weight(scales: readonly number[]): TensorReader {
+  const tensors = {
+    'x.weight': { dtype: 'e4m3', shape: [300, 200], data: new Uint8Array(300 * 200) },
+    'x.weight_scale_inv': { dtype: 'f32', shape: [3, 2], data: Float32Array.from(scales) },
+  } as const;
+  const of = (name: string) => tensors[name as keyof typeof tensors];
+  return {
+    has: (name) => of(name) !== undefined,
+    info: (name) => of(name),
+    source: (name) => new MemorySource(viewAsBytes(of(name).data), name),
+  };
+}
+
+describe('scales of an FP8 weight', () => {
+  test('finite ones are read as they are', async () => {
+    const source = weightSource(fp8Weight([1, 2, 3, 4, 5, 6]), 'x.weight', [300, 200]);
+    if (!('scales' in source)) throw new Error('an FP8 weight has scales');
+    expect(await readBytes(source.scales)).toEqual(viewAsBytes(Float32Array.of(1, 2, 3, 4, 5, 6)));
+    expect(await readBytes(source.scales, 8, 4)).toEqual(viewAsBytes(Float32Array.of(3)));
+  });
+
+  test.each([Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY])('%d is refused', async (bad) => {
+    const source = weightSource(fp8Weight([1, 2, 3, bad, 5, 6]), 'x.weight', [300, 200]);
+    if (!('scales' in source)) throw new Error('an FP8 weight has scales');
+    const expected = { code: 'TENSOR_INVALID', details: { tensor: 'x.weight_scale_inv', element: 3 } };
+    await expect(readBytes(source.scales)).rejects.toMatchObject(expected);
+    await expect(readBytes(source.scales, 9, 10)).rejects.toMatchObject(expected);
+    await expect(readBytes(source.scales, 16, 8)).resolves.toHaveLength(8);
+  });
+});
