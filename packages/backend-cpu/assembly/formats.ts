@@ -3,12 +3,8 @@
  * by shifts, which gives value * 2^-120 exactly (subnormals too), so that one multiplication by a power of two makes
  * it right. The codes 0x7F and 0xFF (NaN) decode to +-480 here: they are refused at load (see `findFp8Nan`).
  */
+import { E4M3_BITS, E4M3_UP, constant, constantF } from './constants';
 import { zero } from './simd';
-
-/** Sign, four exponent bits and three mantissa bits of E4M3 in each 16-bit half, after `>> 4`. */
-export const E4M3_MASK: i32 = 0x87f087f0;
-/** What brings a shifted E4M3 code back to its value. */
-export const E4M3_UP: f32 = reinterpret<f32>((127 + 120) << 23);
 
 // @ts-ignore: decorator
 @inline
@@ -20,7 +16,7 @@ export function bf16(bits: u32): f32 {
 // @ts-ignore: decorator
 @inline
 export function e4m3(code: u32): f32 {
-  return reinterpret<f32>(((code & 0x80) << 24) | ((code & 0x7f) << 20)) * E4M3_UP;
+  return reinterpret<f32>(((code & 0x80) << 24) | ((code & 0x7f) << 20)) * constantF(E4M3_UP);
 }
 
 /** dst[0..k) = f32 of k BF16 values. */
@@ -40,15 +36,16 @@ export function decodeBf16(src: usize, dst: usize, k: i32): void {
 export function decodeE4m3(src: usize, dst: usize, k: i32, scale: f32): void {
   let i = 0;
   if (ASC_FEATURE_SIMD) {
-    const up = f32x4.splat(E4M3_UP);
+    // 2^120 first: a subnormal code is a subnormal f32 until then, and the product with the scale is rounded once.
+    const up = constant(E4M3_UP);
     const s = f32x4.splat(scale);
-    const mask = i32x4.splat(0x87f00000);
-    for (; i + 4 <= k; i += 4) {
-      const v = v128.load32_zero(src + i);
-      // Each byte to the top of its own lane, then down to the place of exponent and mantissa.
-      const b = v128.shuffle<i8>(zero(), v, 0, 0, 0, 16, 0, 0, 0, 17, 0, 0, 0, 18, 0, 0, 0, 19);
-      const f = v128.and(i32x4.shr_s(b, 4), mask);
-      v128.store(dst + (<usize>i << 2), f32x4.mul(f32x4.mul(f, up), s));
+    const bits = constant(E4M3_BITS);
+    for (; i + 8 <= k; i += 8) {
+      const v = v128.and(i16x8.shr_s(i16x8.shl(v128.load8x8_u(src + i), 8), 4), bits);
+      const low = v128.shuffle<i16>(zero(), v, 0, 8, 1, 9, 2, 10, 3, 11);
+      const high = v128.shuffle<i16>(zero(), v, 4, 12, 5, 13, 6, 14, 7, 15);
+      v128.store(dst + (<usize>i << 2), f32x4.mul(f32x4.mul(low, up), s));
+      v128.store(dst + (<usize>i << 2), f32x4.mul(f32x4.mul(high, up), s), 16);
     }
   }
   for (; i < k; i++) store<f32>(dst + (<usize>i << 2), e4m3(load<u8>(src + i)) * scale);

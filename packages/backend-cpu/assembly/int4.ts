@@ -5,6 +5,7 @@
  *
  * Arguments as `matmulInt8`; `offset` is not used. Units are panels.
  */
+import { NIBBLES, ONES16, constant } from './constants';
 import { PANEL, groupsOf } from './quantize';
 import { put16, put8 } from './int8';
 import { arg, argPtr, madd, zero } from './simd';
@@ -23,12 +24,11 @@ function headBytes(Kp: i32): usize {
   return <usize>(groupsOf(Kp, 128) + (Kp >> 5)) << 2;
 }
 
+/** Eight times the sum of the 32 integers whose sum is at `at`: what nibbles count too much. */
 // @ts-ignore: decorator
 @inline
-function minusEight(sums: usize, k0: i32, len: i32): i32 {
-  let sum = 0;
-  for (let k = k0; k < k0 + len; k += 32) sum += load<i32>(sums + (<usize>(k >> 5) << 2));
-  return sum * -8;
+function eights(at: usize): v128 {
+  return i32x4.shl(v128.load32_splat(at), 3);
 }
 
 export function matmulInt4(args: usize, begin: i32, end: i32): void {
@@ -74,51 +74,75 @@ export function matmulInt4(args: usize, begin: i32, end: i32): void {
 
 // @ts-ignore: decorator
 @inline
-function lowNibbles(w: v128): v128 {
-  return v128.and(w, i8x16.splat(0x0f));
+function lowNibbles(w: v128, mask: v128): v128 {
+  return v128.and(w, mask);
 }
 
 // @ts-ignore: decorator
 @inline
-function highNibbles(w: v128): v128 {
-  return v128.and(i16x8.shr_u(w, 4), i8x16.splat(0x0f));
+function highNibbles(w: v128, mask: v128): v128 {
+  return v128.and(i16x8.shr_u(w, 4), mask);
 }
 
+/** The relaxed dot of bytes into 16-bit lanes. */
+// @ts-ignore: decorator
+@inline
+function dot(x: v128, w: v128): v128 {
+  return i16x8.relaxed_dot_i8x16_i7x16_s(x, w);
+}
+
+/** The sums of neighbours of 16-bit lanes. */
+// @ts-ignore: decorator
+@inline
+function widen(a: v128, ones: v128): v128 {
+  return i32x4.dot_i16x8_s(a, ones);
+}
+
+/**
+ * 16 rows, one token. Eight dots of two products of at most 15 * 128 each stay below 2^15, so that the sums of 32
+ * weights are made in 16 bits, and widened once.
+ */
 function quad16x1(
   r: usize, w: usize, s: usize, out: usize, n: i32, Kp: i32, group: i32, planes: i32, accumulate: i32,
 ): void {
   const sums = r + (<usize>groupsOf(Kp, 128) << 2);
+  const mask = constant(NIBBLES), ones = constant(ONES16);
   let t0 = zero(), t1 = zero(), t2 = zero(), t3 = zero();
   const first = r + headBytes(Kp);
   for (let k0 = 0; k0 < Kp; k0 += group, s += PANEL * 4) {
     const len = min(group, Kp - k0);
-    const start = i32x4.splat(minusEight(sums, k0, len));
-    let a0: v128, a1: v128, a2: v128, a3: v128;
-    if (planes == 1) a0 = start, a1 = start, a2 = start, a3 = start;
-    else a0 = zero(), a1 = zero(), a2 = zero(), a3 = zero();
+    let a0 = zero(), a1 = zero(), a2 = zero(), a3 = zero();
     const wGroup = w + (<usize>k0 * PANEL >> 1);
     for (let plane = 0; plane < planes; plane++) {
-      if (plane) {
-        a0 = i32x4.add(i32x4.shl(a0, 8), start), a1 = i32x4.add(i32x4.shl(a1, 8), start);
-        a2 = i32x4.add(i32x4.shl(a2, 8), start), a3 = i32x4.add(i32x4.shl(a3, 8), start);
-      }
+      if (plane) a0 = i32x4.shl(a0, 8), a1 = i32x4.shl(a1, 8), a2 = i32x4.shl(a2, 8), a3 = i32x4.shl(a3, 8);
       let q = first + <usize>(plane * Kp + k0);
       let wk = wGroup;
-      for (const e = q + <usize>len; q < e; q += 8, wk += 64) {
-        const xa = v128.load32_splat(q);
-        const xb = v128.load32_splat(q, 4);
-        const w0 = v128.load(wk);
-        a0 = i32x4.relaxed_dot_i8x16_i7x16_add_s(xa, lowNibbles(w0), a0);
-        a0 = i32x4.relaxed_dot_i8x16_i7x16_add_s(xb, highNibbles(w0), a0);
-        const w1 = v128.load(wk, 16);
-        a1 = i32x4.relaxed_dot_i8x16_i7x16_add_s(xa, lowNibbles(w1), a1);
-        a1 = i32x4.relaxed_dot_i8x16_i7x16_add_s(xb, highNibbles(w1), a1);
-        const w2 = v128.load(wk, 32);
-        a2 = i32x4.relaxed_dot_i8x16_i7x16_add_s(xa, lowNibbles(w2), a2);
-        a2 = i32x4.relaxed_dot_i8x16_i7x16_add_s(xb, highNibbles(w2), a2);
-        const w3 = v128.load(wk, 48);
-        a3 = i32x4.relaxed_dot_i8x16_i7x16_add_s(xa, lowNibbles(w3), a3);
-        a3 = i32x4.relaxed_dot_i8x16_i7x16_add_s(xb, highNibbles(w3), a3);
+      let sum = sums + (<usize>(k0 >> 5) << 2);
+      for (const end = q + <usize>len; q < end; ) {
+        let b0 = zero(), b1 = zero(), b2 = zero(), b3 = zero();
+        for (const e = q + 32; q < e; q += 8, wk += 64) {
+          const xa = v128.load32_splat(q);
+          const xb = v128.load32_splat(q, 4);
+          const w0 = v128.load(wk);
+          b0 = i16x8.add(b0, dot(xa, lowNibbles(w0, mask)));
+          b0 = i16x8.add(b0, dot(xb, highNibbles(w0, mask)));
+          const w1 = v128.load(wk, 16);
+          b1 = i16x8.add(b1, dot(xa, lowNibbles(w1, mask)));
+          b1 = i16x8.add(b1, dot(xb, highNibbles(w1, mask)));
+          const w2 = v128.load(wk, 32);
+          b2 = i16x8.add(b2, dot(xa, lowNibbles(w2, mask)));
+          b2 = i16x8.add(b2, dot(xb, highNibbles(w2, mask)));
+          const w3 = v128.load(wk, 48);
+          b3 = i16x8.add(b3, dot(xa, lowNibbles(w3, mask)));
+          b3 = i16x8.add(b3, dot(xb, highNibbles(w3, mask)));
+        }
+        // The sum of x is that of both planes: it comes off once, with the last.
+        const extra = plane + 1 == planes ? eights(sum) : zero();
+        sum += 4;
+        a0 = i32x4.add(a0, i32x4.sub(widen(b0, ones), extra));
+        a1 = i32x4.add(a1, i32x4.sub(widen(b1, ones), extra));
+        a2 = i32x4.add(a2, i32x4.sub(widen(b2, ones), extra));
+        a3 = i32x4.add(a3, i32x4.sub(widen(b3, ones), extra));
       }
     }
     const xs = v128.load32_splat(r + (<usize>(k0 >> 7) << 2));
@@ -136,6 +160,7 @@ function quad4x4(
   group: i32, planes: i32, accumulate: i32,
 ): void {
   const sums = r0 + (<usize>groupsOf(Kp, 128) << 2);
+  const mask = constant(NIBBLES), ones = constant(ONES16);
   const d1 = r1 - r0, d2 = r2 - r0, d3 = r3 - r0;
   const first = r0 + headBytes(Kp);
   let t0 = zero(), t1 = zero(), t2 = zero(), t3 = zero();
@@ -147,24 +172,35 @@ function quad4x4(
       if (plane) a0 = i32x4.shl(a0, 8), a1 = i32x4.shl(a1, 8), a2 = i32x4.shl(a2, 8), a3 = i32x4.shl(a3, 8);
       let q = first + <usize>(plane * Kp + k0);
       let wk = wGroup;
-      for (const e = q + <usize>len; q < e; q += 8, wk += 64) {
-        const v = v128.load(wk);
-        const lo = lowNibbles(v);
-        const hi = highNibbles(v);
-        a0 = i32x4.relaxed_dot_i8x16_i7x16_add_s(v128.load32_splat(q), lo, a0);
-        a1 = i32x4.relaxed_dot_i8x16_i7x16_add_s(v128.load32_splat(q + d1), lo, a1);
-        a2 = i32x4.relaxed_dot_i8x16_i7x16_add_s(v128.load32_splat(q + d2), lo, a2);
-        a3 = i32x4.relaxed_dot_i8x16_i7x16_add_s(v128.load32_splat(q + d3), lo, a3);
-        a0 = i32x4.relaxed_dot_i8x16_i7x16_add_s(v128.load32_splat(q, 4), hi, a0);
-        a1 = i32x4.relaxed_dot_i8x16_i7x16_add_s(v128.load32_splat(q + d1, 4), hi, a1);
-        a2 = i32x4.relaxed_dot_i8x16_i7x16_add_s(v128.load32_splat(q + d2, 4), hi, a2);
-        a3 = i32x4.relaxed_dot_i8x16_i7x16_add_s(v128.load32_splat(q + d3, 4), hi, a3);
+      let sum = sums + (<usize>(k0 >> 5) << 2);
+      for (const end = q + <usize>len; q < end; ) {
+        let b0 = zero(), b1 = zero(), b2 = zero(), b3 = zero();
+        for (const e = q + 32; q < e; q += 8, wk += 64) {
+          const v = v128.load(wk);
+          const lo = lowNibbles(v, mask);
+          const hi = highNibbles(v, mask);
+          b0 = i16x8.add(b0, dot(v128.load32_splat(q), lo));
+          b1 = i16x8.add(b1, dot(v128.load32_splat(q + d1), lo));
+          b2 = i16x8.add(b2, dot(v128.load32_splat(q + d2), lo));
+          b3 = i16x8.add(b3, dot(v128.load32_splat(q + d3), lo));
+          b0 = i16x8.add(b0, dot(v128.load32_splat(q, 4), hi));
+          b1 = i16x8.add(b1, dot(v128.load32_splat(q + d1, 4), hi));
+          b2 = i16x8.add(b2, dot(v128.load32_splat(q + d2, 4), hi));
+          b3 = i16x8.add(b3, dot(v128.load32_splat(q + d3, 4), hi));
+        }
+        a0 = i32x4.add(a0, widen(b0, ones));
+        a1 = i32x4.add(a1, widen(b1, ones));
+        a2 = i32x4.add(a2, widen(b2, ones));
+        a3 = i32x4.add(a3, widen(b3, ones));
+        if (plane + 1 == planes) {
+          a0 = i32x4.sub(a0, eights(sum));
+          a1 = i32x4.sub(a1, eights(sum + d1));
+          a2 = i32x4.sub(a2, eights(sum + d2));
+          a3 = i32x4.sub(a3, eights(sum + d3));
+        }
+        sum += 4;
       }
     }
-    a0 = i32x4.add(a0, i32x4.splat(minusEight(sums, k0, len)));
-    a1 = i32x4.add(a1, i32x4.splat(minusEight(sums + d1, k0, len)));
-    a2 = i32x4.add(a2, i32x4.splat(minusEight(sums + d2, k0, len)));
-    a3 = i32x4.add(a3, i32x4.splat(minusEight(sums + d3, k0, len)));
     const g = <usize>(k0 >> 7) << 2;
     const ws = v128.load(s);
     t0 = madd(f32x4.convert_i32x4_s(a0), f32x4.mul(ws, v128.load32_splat(r0 + g)), t0);
@@ -184,19 +220,21 @@ function pair16x1(r: usize, w: usize, s: usize, out: usize, n: i32, Kp: i32, gro
   let t0 = zero(), t1 = zero(), t2 = zero(), t3 = zero();
   for (let k0 = 0; k0 < Kp; k0 += group, s += PANEL * 4) {
     const len = min(group, Kp - k0);
-    const start = i32x4.splat(minusEight(sums, k0, len));
+    let start = zero();
+    for (let k = k0; k < k0 + len; k += 32) start = i32x4.sub(start, eights(sums + (<usize>(k >> 5) << 2)));
+    const mask = constant(NIBBLES);
     let a0 = start, a1 = start, a2 = start, a3 = start;
     for (const e = q + (<usize>len << 1); q < e; q += 8, w += 32) {
       const xa = v128.load32_splat(q);
       const xb = v128.load32_splat(q, 4);
       const w0 = v128.load(w);
-      const l0 = lowNibbles(w0), h0 = highNibbles(w0);
+      const l0 = lowNibbles(w0, mask), h0 = highNibbles(w0, mask);
       a0 = i32x4.add(a0, i32x4.dot_i16x8_s(i16x8.extend_low_i8x16_s(l0), xa));
       a1 = i32x4.add(a1, i32x4.dot_i16x8_s(i16x8.extend_high_i8x16_s(l0), xa));
       a0 = i32x4.add(a0, i32x4.dot_i16x8_s(i16x8.extend_low_i8x16_s(h0), xb));
       a1 = i32x4.add(a1, i32x4.dot_i16x8_s(i16x8.extend_high_i8x16_s(h0), xb));
       const w1 = v128.load(w, 16);
-      const l1 = lowNibbles(w1), h1 = highNibbles(w1);
+      const l1 = lowNibbles(w1, mask), h1 = highNibbles(w1, mask);
       a2 = i32x4.add(a2, i32x4.dot_i16x8_s(i16x8.extend_low_i8x16_s(l1), xa));
       a3 = i32x4.add(a3, i32x4.dot_i16x8_s(i16x8.extend_high_i8x16_s(l1), xa));
       a2 = i32x4.add(a2, i32x4.dot_i16x8_s(i16x8.extend_low_i8x16_s(h1), xb));
@@ -221,12 +259,17 @@ function pair4x4(
   let t0 = zero(), t1 = zero(), t2 = zero(), t3 = zero();
   for (let k0 = 0; k0 < Kp; k0 += group, s += PANEL * 4) {
     const len = min(group, Kp - k0);
-    let a0 = i32x4.splat(minusEight(sums, k0, len)), a1 = i32x4.splat(minusEight(sums + d1, k0, len));
-    let a2 = i32x4.splat(minusEight(sums + d2, k0, len)), a3 = i32x4.splat(minusEight(sums + d3, k0, len));
+    let a0 = zero(), a1 = zero(), a2 = zero(), a3 = zero();
+    for (let k = k0; k < k0 + len; k += 32) {
+      const sum = sums + (<usize>(k >> 5) << 2);
+      a0 = i32x4.sub(a0, eights(sum)), a1 = i32x4.sub(a1, eights(sum + d1));
+      a2 = i32x4.sub(a2, eights(sum + d2)), a3 = i32x4.sub(a3, eights(sum + d3));
+    }
+    const mask = constant(NIBBLES);
     for (const e = q + (<usize>len << 1); q < e; q += 8, w += 32) {
       const v = v128.load64_zero(w);
-      const lo = i16x8.extend_low_i8x16_s(lowNibbles(v));
-      const hi = i16x8.extend_low_i8x16_s(highNibbles(v));
+      const lo = i16x8.extend_low_i8x16_s(lowNibbles(v, mask));
+      const hi = i16x8.extend_low_i8x16_s(highNibbles(v, mask));
       a0 = i32x4.add(a0, i32x4.dot_i16x8_s(lo, v128.load32_splat(q)));
       a1 = i32x4.add(a1, i32x4.dot_i16x8_s(lo, v128.load32_splat(q + d1)));
       a2 = i32x4.add(a2, i32x4.dot_i16x8_s(lo, v128.load32_splat(q + d2)));

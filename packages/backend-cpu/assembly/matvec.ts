@@ -7,7 +7,8 @@
  * element in each byte of them. Rather than un-shuffling the weights, x is put into that order once per call
  * (`prepare`), which costs K steps against N * K.
  */
-import { E4M3_MASK, bf16, e4m3 } from './formats';
+import { E4M3_BITS, UPPER, constant } from './constants';
+import { bf16, e4m3 } from './formats';
 import { arg, argPtr, madd, rowAt, sum4, sums4, zero } from './simd';
 import { SCRATCH_X, SCRATCH_X_BYTES } from './scratch';
 
@@ -101,7 +102,7 @@ export function matvecBf16(args: usize, begin: i32, end: i32, scratch: usize, ke
         const xt = px + (<usize>t * <usize>K << 2);
         let a0 = zero(), a1 = zero(), a2 = zero(), a3 = zero();
         let b0 = zero(), b1 = zero(), b2 = zero(), b3 = zero();
-        const high = i32x4.splat(0xffff0000);
+        const high = constant(UPPER);
         let k: usize = 0;
         let xk = xt;
         const kEnd = (<usize>K << 1) & ~15;
@@ -190,17 +191,12 @@ export function matvecFp8(args: usize, begin: i32, end: i32, scratch: usize, key
 function dotsFp8(w0: usize, w1: usize, w2: usize, w3: usize, xt: usize, K: i32): v128 {
   let a0 = zero(), a1 = zero(), a2 = zero(), a3 = zero();
   let b0 = zero(), b1 = zero(), b2 = zero(), b3 = zero();
-  const mask = i32x4.splat(E4M3_MASK);
-  const high = i32x4.splat(0xffff0000);
+  const mask = constant(E4M3_BITS);
+  const high = constant(UPPER);
   let k: usize = 0;
   let xk = xt;
-  const kEnd = <usize>K & ~15;
-  for (; k < kEnd; k += 16) {
-    const x0 = v128.load(xk);
-    const x1 = v128.load(xk, 16);
-    const x2 = v128.load(xk, 32);
-    const x3 = v128.load(xk, 48);
-    xk += 64;
+  for (const kEnd = <usize>K & ~15; k < kEnd; k += 16, xk += 64) {
+    const x0 = v128.load(xk), x1 = v128.load(xk, 16), x2 = v128.load(xk, 32), x3 = v128.load(xk, 48);
     const v0 = v128.load(w0 + k);
     const o0 = v128.and(i16x8.shr_s(v0, 4), mask);
     const e0 = v128.and(i16x8.shr_s(i16x8.shl(v0, 8), 4), mask);
@@ -233,7 +229,7 @@ function dotsFp8(w0: usize, w1: usize, w2: usize, w3: usize, xt: usize, K: i32):
   let s = sums4(f32x4.add(a0, b0), f32x4.add(a1, b1), f32x4.add(a2, b2), f32x4.add(a3, b3));
   for (; k < <usize>K; k++, xk += 4) {
     const codes = i32x4(load<u8>(w0 + k), load<u8>(w1 + k), load<u8>(w2 + k), load<u8>(w3 + k));
-    const f = v128.and(i32x4.shr_s(i32x4.shl(codes, 24), 4), i32x4.splat(0x87f00000));
+    const f = v128.and(i32x4.shr_s(i32x4.shl(codes, 24), 4), mask);
     s = madd(f, v128.load32_splat(xk), s);
   }
   return f32x4.mul(s, f32x4.splat(FP8_Y));

@@ -15,8 +15,9 @@
  *     scales     [groups][16 rows] f32 a panel
  * INT8 QUAD may hold w + 128 instead of w (`offset`), where the machine's dot takes its second operand as unsigned.
  */
+import { MAGNITUDE, ROUND, constant } from './constants';
 import { decodeBf16, decodeE4m3 } from './formats';
-import { arg, argPtr, max4, rowAt, sum4, zero } from './simd';
+import { arg, argPtr, max4i, rowAt, sum4, zero } from './simd';
 import { SCRATCH_WORK } from './scratch';
 
 export const QUAD8: i32 = 0;
@@ -72,15 +73,27 @@ export function quantizeActivations(args: usize, begin: i32, end: i32, scratch: 
   }
 }
 
+/** The largest magnitude, NaN if there is one; n is a multiple of 4. */
 function absMax(src: usize, n: i32): f32 {
   if (ASC_FEATURE_SIMD) {
+    const magnitude = constant(MAGNITUDE);
     let m = zero();
-    for (let i: usize = 0, e = <usize>n << 2; i < e; i += 16) m = f32x4.max(m, f32x4.abs(v128.load(src + i)));
-    return max4(m);
+    for (let i: usize = 0, e = <usize>n << 2; i < e; i += 16) m = i32x4.max_s(m, v128.and(v128.load(src + i), magnitude));
+    return reinterpret<f32>(max4i(m));
   }
   let m: f32 = 0;
   for (let i = 0; i < n; i++) m = max(m, abs(load<f32>(src + (<usize>i << 2))));
   return m;
+}
+
+/**
+ * Four times round(load(at) * scale) as i32: adding 1.5 * 2^23 rounds to nearest, ties to even, and leaves the integer
+ * in the low bits. For |.| < 2^22; NaN gives nonsense, which a NaN scale then makes NaN.
+ */
+// @ts-ignore: decorator
+@inline
+function round4(at: usize, scale: v128, magic: v128): v128 {
+  return i32x4.sub(f32x4.add(f32x4.mul(v128.load(at), scale), magic), magic);
 }
 
 /** n is a multiple of 32. */
@@ -89,10 +102,11 @@ function quantizePair(src: usize, dst: usize, n: i32, inverse: f32, sums: usize)
     let sum = 0;
     if (ASC_FEATURE_SIMD) {
       const inv = f32x4.splat(inverse);
+      const magic = constant(ROUND);
       let s = zero();
       for (let j = i; j < i + 32; j += 8) {
-        const a = i32x4.trunc_sat_f32x4_s(f32x4.nearest(f32x4.mul(v128.load(src + (<usize>j << 2)), inv)));
-        const b = i32x4.trunc_sat_f32x4_s(f32x4.nearest(f32x4.mul(v128.load(src + (<usize>j << 2), 16), inv)));
+        const a = round4(src + (<usize>j << 2), inv, magic);
+        const b = round4(src + (<usize>j << 2) + 16, inv, magic);
         s = i32x4.add(s, i32x4.add(a, b));
         v128.store(dst + (<usize>j << 1), i16x8.narrow_i32x4_s(a, b));
       }
@@ -112,14 +126,15 @@ function quantizePair(src: usize, dst: usize, n: i32, inverse: f32, sums: usize)
 function quantizeQuad(src: usize, dst: usize, low: usize, n: i32, inverse: f32, sums: usize): void {
   if (!ASC_FEATURE_SIMD) return;
   const inv = f32x4.splat(inverse);
+  const magic = constant(ROUND);
   for (let i = 0; i < n; i += 32) {
     let s = zero();
     for (let j = i; j < i + 32; j += 16) {
       const p = src + (<usize>j << 2);
-      let a = i32x4.trunc_sat_f32x4_s(f32x4.nearest(f32x4.mul(v128.load(p), inv)));
-      let b = i32x4.trunc_sat_f32x4_s(f32x4.nearest(f32x4.mul(v128.load(p, 16), inv)));
-      let c = i32x4.trunc_sat_f32x4_s(f32x4.nearest(f32x4.mul(v128.load(p, 32), inv)));
-      let d = i32x4.trunc_sat_f32x4_s(f32x4.nearest(f32x4.mul(v128.load(p, 48), inv)));
+      let a = round4(p, inv, magic);
+      let b = round4(p + 16, inv, magic);
+      let c = round4(p + 32, inv, magic);
+      let d = round4(p + 48, inv, magic);
       s = i32x4.add(s, i32x4.add(i32x4.add(a, b), i32x4.add(c, d)));
       if (low) {
         // The low byte as a signed one, and what is left as the high byte.
@@ -175,19 +190,26 @@ export function packInt8(args: usize, begin: i32, end: i32, scratch: usize): voi
         const top = absMax(buffer + (<usize>k0 << 2), n);
         const inverse = top < TINY ? <f32>0 : MAX8 / top;
         store<f32>(scales + (<usize>(g * PANEL + i) << 2), top < TINY ? <f32>0 : top / MAX8);
-        for (let k = k0; k < k0 + n; k += 4) {
-          let word: u32;
-          if (ASC_FEATURE_SIMD) {
-            const v = f32x4.mul(v128.load(buffer + (<usize>k << 2)), f32x4.splat(inverse));
-            const q = i32x4.trunc_sat_f32x4_s(f32x4.nearest(v));
-            const h = i16x8.narrow_i32x4_s(q, q);
-            word = i32x4.extract_lane(i8x16.narrow_i16x8_s(h, h), 0);
-          } else {
-            word = 0;
-            for (let j = 0; j < 4; j++) {
-              const q = roundToInt(load<f32>(buffer + (<usize>(k + j) << 2)) * inverse);
-              word |= (<u32>q & 0xff) << (j << 3);
-            }
+        let k = k0;
+        if (ASC_FEATURE_SIMD) {
+          const inv = f32x4.splat(inverse), magic = constant(ROUND);
+          for (; k < k0 + n; k += 16) {
+            const at = buffer + (<usize>k << 2);
+            const q = i8x16.narrow_i16x8_s(
+              i16x8.narrow_i32x4_s(round4(at, inv, magic), round4(at + 16, inv, magic)),
+              i16x8.narrow_i32x4_s(round4(at + 32, inv, magic), round4(at + 48, inv, magic)),
+            );
+            putInt8(panel, i, k, i32x4.extract_lane(q, 0), layout, offset);
+            putInt8(panel, i, k + 4, i32x4.extract_lane(q, 1), layout, offset);
+            putInt8(panel, i, k + 8, i32x4.extract_lane(q, 2), layout, offset);
+            putInt8(panel, i, k + 12, i32x4.extract_lane(q, 3), layout, offset);
+          }
+        }
+        for (; k < k0 + n; k += 4) {
+          let word: u32 = 0;
+          for (let j = 0; j < 4; j++) {
+            const q = roundToInt(load<f32>(buffer + (<usize>(k + j) << 2)) * inverse);
+            word |= (<u32>q & 0xff) << (j << 3);
           }
           putInt8(panel, i, k, word, layout, offset);
         }
@@ -267,12 +289,20 @@ export function packInt4(args: usize, begin: i32, end: i32, scratch: usize): voi
         store<f32>(scales + (<usize>(g * PANEL + i) << 2), scale);
         const inverse = scale == scale && scale != 0 ? <f32>1 / scale : <f32>0;
         for (let k = 0; k < n; k += 8) {
-          let word: u32 = 0;
-          for (let j = 0; j < 8; j++) {
-            const q = roundToInt(load<f32>(from + (<usize>(k + j) << 2)) * inverse);
-            word |= <u32>(min(max(q, -8), 7) + 8) << (j << 2);
+          let bytes: u64 = 0;
+          if (ASC_FEATURE_SIMD) {
+            const inv = f32x4.splat(inverse), magic = constant(ROUND);
+            const at = from + (<usize>k << 2);
+            const q = i16x8.narrow_i32x4_s(round4(at, inv, magic), round4(at + 16, inv, magic));
+            const c = i16x8.add(i16x8.max_s(i16x8.min_s(q, i16x8.splat(7)), i16x8.splat(-8)), i16x8.splat(8));
+            bytes = i64x2.extract_lane(i8x16.narrow_i16x8_u(c, c), 0);
+          } else {
+            for (let j = 0; j < 8; j++) {
+              const q = roundToInt(load<f32>(from + (<usize>(k + j) << 2)) * inverse);
+              bytes |= <u64>(min(max(q, -8), 7) + 8) << (j << 3);
+            }
           }
-          putInt4(panel, i, k0 + k, word, layout);
+          putInt4(panel, i, k0 + k, bytes, layout);
         }
       }
     }
@@ -297,33 +327,28 @@ export function packInt4Rows(args: usize, begin: i32, end: i32, scratch: usize):
         memory.fill(buffer + have, 0x88, (Kp >> 1) - have);
         row = buffer;
       }
-      for (let k = 0; k < Kp; k += 8) putInt4(panel, i, k, load<u32>(row + <usize>(k >> 1)), layout);
+      for (let k = 0; k < Kp; k += 8) {
+        const word = load<u32>(row + <usize>(k >> 1));
+        putInt4(panel, i, k, <u64>spreadNibbles(word & 0xffff) | (<u64>spreadNibbles(word >> 16) << 32), layout);
+      }
       copyScales(srcScales, scaleDst, p, i, r, r < N, groups);
     }
   }
 }
 
-/** Eight nibbles of row i at k (a multiple of 8), in order from the lowest. */
+/** Eight nibbles, a byte each, of row i at k (a multiple of 8). */
 // @ts-ignore: decorator
 @inline
-function putInt4(panel: usize, i: i32, k: i32, word: u32, layout: i32): void {
+function putInt4(panel: usize, i: i32, k: i32, bytes: u64, layout: i32): void {
+  const low = <u32>bytes, high = <u32>(bytes >> 32);
   if (layout == PAIR) {
     // Two blocks of four: bytes (0 | 2 << 4), (1 | 3 << 4).
     const at = panel + (<usize>k * PANEL >> 1) + (<usize>i << 1);
-    store<u16>(at, <u16>pairNibbles(word & 0xffff));
-    store<u16>(at, <u16>pairNibbles(word >> 16), 2 * PANEL);
+    store<u16>(at, <u16>(low | (low >> 12)));
+    store<u16>(at, <u16>(high | (high >> 12)), 2 * PANEL);
   } else {
-    const low = spreadNibbles(word & 0xffff);
-    const high = spreadNibbles(word >> 16);
     store<u32>(panel + (<usize>k * PANEL >> 1) + (<usize>i << 2), low | (high << 4));
   }
-}
-
-/** Nibbles 0 1 2 3 to the bytes 0 | 2 << 4, 1 | 3 << 4. */
-// @ts-ignore: decorator
-@inline
-function pairNibbles(n: u32): u32 {
-  return (n & 0xf) | ((n & 0xf0) << 4) | ((n & 0xf00) >> 4) | (n & 0xf000);
 }
 
 /** Nibbles 0 1 2 3 to the low halves of four bytes. */
@@ -339,13 +364,17 @@ function spreadNibbles(n: u32): u32 {
  * sum(x^2) - sum(x * code)^2 / sum(code^2). The reference is `quantizeInt4` of the core package.
  */
 function int4Scale(from: usize, n: i32): f32 {
-  let extreme: f32 = 0;
+  const top = absMax(from, n);
+  if (top != top) return top;
+  if (top < TINY) return 0;
+  let extreme = top;
   for (let k = 0; k < n; k++) {
     const v = load<f32>(from + (<usize>k << 2));
-    if (v != v) return v;
-    if (abs(v) > abs(extreme)) extreme = v;
+    if (abs(v) == top) {
+      extreme = v;
+      break;
+    }
   }
-  if (abs(extreme) < TINY) return 0;
   // In units of the extreme one, so that squares neither overflow nor vanish.
   const unit = <f32>1 / extreme;
   let best: f32 = 0;
@@ -359,7 +388,7 @@ function int4Scale(from: usize, n: i32): f32 {
       let ps = zero(), ss = zero();
       for (let k: usize = 0; k < <usize>n << 2; k += 16) {
         const u = f32x4.mul(v128.load(from + k), toUnit);
-        const q = f32x4.max(low, f32x4.min(high, f32x4.nearest(f32x4.mul(u, toCode))));
+        const q = f32x4.pmax(f32x4.pmin(f32x4.nearest(f32x4.mul(u, toCode)), high), low);
         ps = f32x4.add(ps, f32x4.mul(u, q));
         ss = f32x4.add(ss, f32x4.mul(q, q));
       }

@@ -2,6 +2,7 @@
  * What a layer does to rows besides products: norms, rotary embedding, SwiGLU, softmax, top-k, gathering and adding.
  * Strides are in elements. Units are rows unless a kernel says otherwise.
  */
+import { ONE, constant } from './constants';
 import { decodeBf16 } from './formats';
 import { exp1, exp4 } from './math';
 import { arg, argF, argPtr, madd, max4, sum4, zero } from './simd';
@@ -109,7 +110,7 @@ export function swiglu(args: usize, begin: i32, end: i32): void {
     const g = gate + t * gStride, u = up + t * uStride, o = y + t * yStride;
     let k: usize = 0;
     if (ASC_FEATURE_SIMD) {
-      const one = f32x4.splat(1);
+      const one = constant(ONE);
       for (; k + 16 <= bytes; k += 16) {
         const v = v128.load(g + k);
         const s = f32x4.div(v, f32x4.add(one, exp4(f32x4.neg(v))));

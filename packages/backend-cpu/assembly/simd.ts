@@ -11,6 +11,14 @@ export function madd(a: v128, b: v128, c: v128): v128 {
   return f32x4.add(f32x4.mul(a, b), c);
 }
 
+/** c - a * b, as `madd`. */
+// @ts-ignore: decorator
+@inline
+export function nmadd(a: v128, b: v128, c: v128): v128 {
+  if (ASC_FEATURE_RELAXED_SIMD) return f32x4.relaxed_nmadd(a, b, c);
+  return f32x4.sub(c, f32x4.mul(a, b));
+}
+
 // @ts-ignore: decorator
 @inline
 export function zero(): v128 {
@@ -32,6 +40,14 @@ export function sums4(a: v128, b: v128, c: v128, d: v128): v128 {
   const ab = f32x4.add(v128.shuffle<f32>(a, b, 0, 4, 1, 5), v128.shuffle<f32>(a, b, 2, 6, 3, 7));
   const cd = f32x4.add(v128.shuffle<f32>(c, d, 0, 4, 1, 5), v128.shuffle<f32>(c, d, 2, 6, 3, 7));
   return f32x4.add(v128.shuffle<f32>(ab, cd, 0, 1, 4, 5), v128.shuffle<f32>(ab, cd, 2, 3, 6, 7));
+}
+
+/** The largest lane, as signed integers; the bits of floats without their sign are ordered like them, NaN above all. */
+// @ts-ignore: decorator
+@inline
+export function max4i(a: v128): i32 {
+  const b = i32x4.max_s(a, v128.shuffle<i32>(a, a, 2, 3, 0, 1));
+  return max(i32x4.extract_lane(b, 0), i32x4.extract_lane(b, 1));
 }
 
 /** The largest lane. */

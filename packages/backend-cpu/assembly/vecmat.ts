@@ -4,6 +4,7 @@
  *
  * Arguments: x, w, y, T, N, K, xStride, yStride, format (0 f32, 1 bf16), accumulate, wStride. Units are 32 columns.
  */
+import { UPPER, constant } from './constants';
 import { bf16 } from './formats';
 import { arg, argPtr, madd, zero } from './simd';
 
@@ -65,7 +66,7 @@ function columnsF32(x: usize, w: usize, stride: usize, K: i32, out: usize, accum
 /** Even and odd columns apart, until the end. */
 function columnsBf16(x: usize, w: usize, stride: usize, K: i32, out: usize, accumulate: i32): void {
   let a0 = zero(), a1 = zero(), a2 = zero(), a3 = zero(), b0 = zero(), b1 = zero(), b2 = zero(), b3 = zero();
-  const high = i32x4.splat(0xffff0000);
+  const high = constant(UPPER);
   for (const e = x + (<usize>K << 2); x < e; x += 4, w += stride) {
     const v = v128.load32_splat(x);
     const w0 = v128.load(w), w1 = v128.load(w, 16), w2 = v128.load(w, 32), w3 = v128.load(w, 48);

@@ -18,7 +18,7 @@ const generated = join(root, 'src/wasm/generated/kernels.ts');
 const compiler = join(root, 'node_modules/assemblyscript');
 
 const COMMON =
-  '-O3 --noAssert --runtime stub --importMemory --sharedMemory --initialMemory 1 --maximumMemory 65536 --enable threads --disableWarning 112';
+  '-O3 --noAssert --runtime stub --importMemory --sharedMemory --initialMemory 1 --maximumMemory 65536 --memoryBase 64 --enable threads --disableWarning 112';
 const BUILDS = { relaxed: '--enable simd --enable relaxed-simd', simd: '--enable simd', scalar: '' };
 
 /** The hash of what the kernels are made from: sources, options and the compiler's version. */

@@ -34,7 +34,7 @@ describe.each([true, false])('arena, shared: %s', (shared) => {
         }
         expect(arena.usedBytes).toBe(before);
         // All in one piece again.
-        const size = arena.byteLength - before - 1024;
+        const size = arena.byteLength - before - 8192;
         const length = arena.byteLength;
         arena.free(arena.alloc(size));
         expect(arena.byteLength).toBe(length);

@@ -11,6 +11,8 @@ const PAGE = 65536;
 const ALIGN = 64;
 /** The last page stays unused, so that no pointer just past a block wraps around to 0. */
 const MAXIMUM_PAGES = 65535;
+/** The kernels keep their constants below this. */
+const RESERVED = 4096;
 /** Grown by at least this much at a time, since each growth interrupts every thread. Untouched pages cost nothing. */
 const GROWTH = 16 * 1024 * 1024;
 
@@ -30,7 +32,7 @@ export class Arena {
   f32!: Float32Array<ArrayBufferLike>;
   readonly #maximum: number;
   /** Everything at and above this was never handed out. */
-  #top = ALIGN;
+  #top = RESERVED;
   readonly #sizes = new Map<number, number>();
   /** Freed blocks by size, not yet merged. */
   readonly #bySize = new Map<number, number[]>();
@@ -72,7 +74,7 @@ export class Arena {
 
   /** Bytes that can still be handed out, in the best case. */
   get freeBytes(): number {
-    return this.#maximum - this.#used - ALIGN;
+    return this.#maximum - this.#used - RESERVED;
   }
 
   /**

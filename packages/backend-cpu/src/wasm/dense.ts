@@ -43,7 +43,7 @@ const FORMAT = { f32: 0, bf16: 1, fp8: 2 } as const;
 const MATVEC = { f32: KERNEL.matvecF32, bf16: KERNEL.matvecBf16, fp8: KERNEL.matvecFp8 } as const;
 const BYTES = { f32: 4, bf16: 2, fp8: 1 } as const;
 /** From this many tokens on the tiled product is faster. */
-const TILED_FROM = { f32: 6, bf16: 6, fp8: 4 } as const;
+const TILED_FROM = { f32: 10, bf16: 10, fp8: 6 } as const;
 /** Rows of a matrix-vector unit; blocks of the tiled product; columns of a `vecmat` unit. As in `assembly/`. */
 const ROWS = 4;
 const MB = 128;

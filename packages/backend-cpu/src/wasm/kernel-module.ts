@@ -110,12 +110,15 @@ async function unpack(base64: string): Promise<Uint8Array<ArrayBuffer>> {
   return new Uint8Array(await new Response(stream).arrayBuffer());
 }
 
+/** Where there is nothing yet, beyond the constants. */
+const PROBE = 4096;
+
 /** Bytes whose dot product tells unsigned, signed and saturating machines apart. */
 function probe(memory: WebAssembly.Memory, exports: KernelExports): RelaxedDot {
-  const bytes = new Uint8Array(memory.buffer, 0, 32);
+  const bytes = new Uint8Array(memory.buffer, PROBE, 32);
   bytes.set([127, 127, 127, 127], 0);
   bytes.set([255, 254, 253, 252], 16);
-  return (['none', 'unsigned', 'signed'] as const)[exports.probeDot(0)] ?? 'none';
+  return (['none', 'unsigned', 'signed'] as const)[exports.probeDot(PROBE)] ?? 'none';
 }
 
 /**
