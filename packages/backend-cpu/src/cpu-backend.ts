@@ -6,10 +6,13 @@
 import { ReferenceBackend } from '@mariana/backend-reference';
 import {
   type AttentionOptions,
+  allocateTensorData,
   type BinaryOp,
   bytesPerElement,
   type Capabilities,
   checkDtype,
+  checkShape,
+  dtypeOfData,
   type ExpertWeights,
   type LatentAttentionOptions,
   type LatentCacheView,
@@ -34,6 +37,7 @@ import { addSameShape } from './ops/elementwise.ts';
 import { experts } from './ops/experts.ts';
 import { embed, groupedLinear, linear } from './ops/linear.ts';
 import { matmul } from './ops/matmul.ts';
+import { concat, gather, slice, writeRows } from './ops/movement.ts';
 import { route } from './ops/route.ts';
 import { rmsNorm, rotary, softmax, swiglu } from './ops/rows.ts';
 import type { CheckedCpuOptions } from './options.ts';
@@ -109,6 +113,24 @@ export class CpuBackend extends ReferenceBackend {
     }
   }
 
+  override upload(data: TensorData, shape: Shape, dtype?: TensorDType): Tensor {
+    checkShape('upload', shape, data.length);
+    const out = this.output(shape, dtypeOfData(data, dtype));
+    copyElements(data, this.data(out));
+    return out;
+  }
+
+  override async read(tensor: Tensor): Promise<TensorData> {
+    const data = this.data(tensor);
+    const copy = allocateTensorData(tensor.dtype, data.length);
+    copyElements(data, copy);
+    return copy;
+  }
+
+  override writeRows(target: Tensor, rows: Int32Array, values: Tensor): void {
+    if (!writeRows(this, target, rows, values)) super.writeRows(target, rows, values);
+  }
+
   protected override release(storage: Storage): void {
     this.engine.arena.free((storage.payload as Block).at);
   }
@@ -150,6 +172,18 @@ export class CpuBackend extends ReferenceBackend {
 
   override binary(op: BinaryOp, a: Tensor, b: Tensor): Tensor {
     return (op === 'add' ? addSameShape(this, a, b) : null) ?? super.binary(op, a, b);
+  }
+
+  override slice(x: Tensor, axis: number, start: number, end: number): Tensor {
+    return slice(this, x, axis, start, end) ?? super.slice(x, axis, start, end);
+  }
+
+  override concat(tensors: readonly Tensor[], axis: number): Tensor {
+    return concat(this, tensors, axis) ?? super.concat(tensors, axis);
+  }
+
+  override gather(data: Tensor, indices: Tensor): Tensor {
+    return gather(this, data, indices) ?? super.gather(data, indices);
   }
 
   override matmul(a: Tensor, b: Tensor, options: MatmulOptions = {}): Tensor {
@@ -227,4 +261,9 @@ export class CpuBackend extends ReferenceBackend {
   ): number {
     return heldBytes(this.engine.kernels, source, precise ? 'native' : this.weights);
   }
+}
+
+/** `to.set(from)` without its slow path for shared memory. */
+function copyElements(from: TensorData, to: TensorData): void {
+  for (let i = 0; i < from.length; i++) to[i] = from[i]!;
 }

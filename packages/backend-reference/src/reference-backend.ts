@@ -13,6 +13,7 @@ import {
   COMPARISON_OPS,
   castData,
   checkDtype,
+  checkIndices,
   checkShape,
   concatShape,
   dtypeOfData,
@@ -37,7 +38,7 @@ import {
 } from '@mariana/core';
 import { BINARY, broadcastOffsets, UNARY } from './ops/elementwise.ts';
 import { matmul } from './ops/matmul.ts';
-import { checkIndices, concat, copyRows, scatterAdd, slice, transpose } from './ops/movement.ts';
+import { concat, copyRows, scatterAdd, slice, transpose } from './ops/movement.ts';
 import { reduce, topK } from './ops/reduce.ts';
 
 export class ReferenceBackend extends Backend {

@@ -1,5 +1,6 @@
+import { checkIndices } from '@mariana/core';
 import { describe, expect, test } from 'vitest';
-import { checkIndices, concat, slice, transpose } from './movement.ts';
+import { concat, slice, transpose } from './movement.ts';
 
 /** 0 to 23 as [2, 3, 4]: the element at (i, j, k) is 12 i + 4 j + k. */
 const CUBE = Int32Array.from({ length: 24 }, (_, i) => i);

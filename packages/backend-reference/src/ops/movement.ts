@@ -1,16 +1,8 @@
 /** Operations that move elements without computing: any dtype, given as its array of values or codes. */
-import { MarianaError, type Shape, sizeOf, type TensorData } from '@mariana/core';
+import { type Shape, sizeOf, type TensorData } from '@mariana/core';
 
 /** Element size in the sense of an index: how many elements one step along axis `axis` covers. */
 const innerSize = (shape: Shape, axis: number) => sizeOf(shape.slice(axis + 1));
-
-/** @throws MarianaError `INVALID_ARGUMENT` for the first index that names no row. */
-export function checkIndices(operation: string, indices: Int32Array, rows: number): void {
-  const bad = indices.find((index) => index < 0 || index >= rows);
-  if (bad !== undefined) {
-    throw new MarianaError('INVALID_ARGUMENT', `${operation}: index ${bad} is not among ${rows} rows`);
-  }
-}
 
 /** Copies row `from[i]` of `source` to row `to(i)` of `target`, rows of `width` elements. */
 export function copyRows(

@@ -140,3 +140,11 @@ export function topKShape(shape: Shape, k: number): number[] {
   }
   return shape.with(-1, k);
 }
+
+/** @throws MarianaError `INVALID_ARGUMENT` for the first index that names no row. */
+export function checkIndices(operation: string, indices: Int32Array, rows: number): void {
+  const bad = indices.find((index) => index < 0 || index >= rows);
+  if (bad !== undefined) {
+    throw new MarianaError('INVALID_ARGUMENT', `${operation}: index ${bad} is not among ${rows} rows`);
+  }
+}
