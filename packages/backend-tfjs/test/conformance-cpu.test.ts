@@ -9,6 +9,7 @@ conformance({ name: 'tfjs-cpu', create: () => tfjs({ tf, engine: 'cpu' }) }, { d
 
 conformance(
   {
+    numRuns: 5,
     name: 'tfjs-cpu, trusted with nothing,',
     create: async () => {
       await tf.setBackend('cpu');

@@ -9,6 +9,7 @@ conformance({ name: 'tfjs-wasm', create: () => tfjs({ tf, engine: 'wasm' }) }, {
 
 conformance(
   {
+    numRuns: 5,
     name: 'tfjs-wasm, trusted with nothing,',
     create: async () => {
       await tf.setBackend('wasm');
