@@ -10,40 +10,46 @@ export interface Answer {
   /** Null if the run was cut short. */
   readonly finishReason: FinishReason | null;
   readonly chunks: readonly GeneratedChunk[];
+  /** Milliseconds until the first token was there: the prompt was read, that is. */
+  readonly prefillMs: number;
   /** Generated tokens a second, the first not counted: it comes from reading the prompt. */
   readonly decodeTokensPerSecond: number | null;
 }
 
 /**
- * Generates from where a session stands.
+ * Reads a prompt, if one is given, and generates from there.
  *
  * @param onChunk - Sees each token as it comes.
  * @throws what the generation throws; if `cutShort` is aborted, the answer so far is returned instead.
  */
 export async function answer(
   session: Session,
+  prompt: readonly number[],
   options: GenerateOptions,
   onChunk: (chunk: GeneratedChunk) => void,
   cutShort?: AbortSignal,
 ): Promise<Answer> {
   const chunks: GeneratedChunk[] = [];
-  let first = 0;
-  let last = 0;
+  const started = performance.now();
+  let first: number | undefined;
+  let last = started;
   try {
-    for await (const chunk of session.generate([], { ...options, ...(cutShort && { signal: cutShort }) })) {
+    for await (const chunk of session.generate(prompt, { ...options, ...(cutShort && { signal: cutShort }) })) {
       last = performance.now();
-      if (chunks.length === 0) first = last;
+      first ??= last;
       chunks.push(chunk);
       onChunk(chunk);
     }
   } catch (error) {
     if (!cutShort?.aborted) throw error;
   }
+  first ??= performance.now();
   return {
     ids: chunks.map(({ id }) => id),
     text: session.model.tokenizer === null ? null : chunks.map(({ text }) => text).join(''),
     finishReason: cutShort?.aborted ? null : (chunks.at(-1)?.finishReason ?? 'length'),
     chunks,
+    prefillMs: first - started,
     decodeTokensPerSecond: rate(chunks.length - 1, last - first),
   };
 }

@@ -5,10 +5,11 @@
 import { duration } from './format.ts';
 import type { Io } from './io.ts';
 
-/** Milliseconds between two pictures of the bar, between two lines, and before the first of either. */
+/** Milliseconds between two pictures of the bar, and before the first. */
 const REDRAW = 80;
-const NEXT_LINE = 5000;
 const PATIENCE = 300;
+/** Milliseconds between two lines, and before the first. */
+const NEXT_LINE = 5000;
 
 const BAR_WIDTH = 24;
 
@@ -32,7 +33,7 @@ export class Progress {
     this.#io = io;
     this.#options = options;
     this.#isTerminal = io.stderr.isTTY === true;
-    this.#last = this.#started + PATIENCE - (this.#isTerminal ? REDRAW : NEXT_LINE);
+    this.#last = this.#isTerminal ? this.#started + PATIENCE - REDRAW : this.#started;
   }
 
   /** Reports how far the work is. */

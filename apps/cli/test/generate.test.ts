@@ -39,7 +39,7 @@ describe('16 greedy tokens after each prompt', () => {
         ...['generate', '--model', fixturePath(folder), '--ids', ids.join(), '--max-tokens', '16', ...GREEDY],
       ]),
     );
-  });
+  }, 120_000);
 
   test.each(FOLDERS)('%s', (folder) => {
     const mine = cases.flatMap((one, i) => (one.folder === folder ? [{ ...one, outcome: outcomes[i]! }] : []));

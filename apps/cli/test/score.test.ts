@@ -73,7 +73,7 @@ describe('logits of golden models', () => {
         ...['--json', '--backend', 'reference'],
       ]),
     );
-  });
+  }, 120_000);
 
   test.each(FOLDERS)('%s', async (folder) => {
     const mine = cases.flatMap((one, i) => (one.folder === folder ? [{ ...one, outcome: outcomes[i]! }] : []));

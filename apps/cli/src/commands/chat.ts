@@ -148,7 +148,7 @@ class Conversation {
       const show = ({ text }: { text: string }) => {
         if (!this.#flags.json) io.stdout.write(showable(io, text));
       };
-      const result = await answer(this.#session, samplingOptions(this.#flags), show, signal);
+      const result = await answer(this.#session, [], samplingOptions(this.#flags), show, signal);
       this.#messages.push({ role: 'assistant', content: result.text });
       this.#tell(result, kept, ids.length);
     } finally {

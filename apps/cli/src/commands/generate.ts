@@ -29,10 +29,23 @@ export async function generate(flags: GenerateFlags, io: Io): Promise<void> {
   const sampling = samplingOptions({ ...flags, ignoreEos: flags.ignoreEos ?? ids !== undefined });
   if (ids !== undefined) checkRoom(session, ids.length, flags.maxTokens);
 
-  const prefillMs = await readPrompt(session, promptIds, flags, io);
-  const options = { ...sampling, signal, topLogprobs: flags.logprobs ?? 0 };
+  const progress = new Progress(io, {
+    label: 'reading the prompt',
+    amount: (tokens) => `${exact(tokens)} tokens`,
+    quiet: flags.quiet === true,
+  });
+  const options = {
+    ...sampling,
+    signal,
+    topLogprobs: flags.logprobs ?? 0,
+    onProgress: (done: number, total: number) => progress.update(done, total),
+  };
   const show = flags.json ? () => {} : showChunk(io, model.tokenizer === null);
-  const result = await answer(session, options, show);
+  const result = await answer(session, promptIds, options, (chunk) => {
+    progress.end();
+    show(chunk);
+  }).finally(() => progress.end());
+  const { prefillMs } = result;
   if (!flags.json) {
     print(io);
     if (!flags.quiet) {
@@ -69,22 +82,6 @@ function checkRoom(session: Session, prompt: number, maxTokens: number | undefin
     `${prompt} prompt tokens and ${maxTokens} new ones do not fit the context of ${contextLength}; ask for fewer`,
     { details: { tokens: prompt, maxTokens, contextLength } },
   );
-}
-
-/** Runs the prompt through the model. Returns the milliseconds that took. */
-async function readPrompt(session: Session, ids: readonly number[], flags: GenerateFlags, io: Io): Promise<number> {
-  const quiet = flags.quiet === true;
-  const progress = new Progress(io, { label: 'reading the prompt', amount: (n) => `${exact(n)} tokens`, quiet });
-  const started = performance.now();
-  try {
-    await session.append(ids, {
-      signal: io.interrupts.signal,
-      onProgress: (done, total) => progress.update(done, total),
-    });
-  } finally {
-    progress.end();
-  }
-  return performance.now() - started;
 }
 
 /** Streams text, or ids where there is no text. */
