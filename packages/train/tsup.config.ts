@@ -1,3 +1,10 @@
 import { library } from '../../tooling/tsup.ts';
 
-export default library();
+export default library({
+  entry: {
+    index: 'src/index.ts',
+    'platform/node': 'src/platform/node.ts',
+    'platform/browser': 'src/platform/browser.ts',
+  },
+  external: ['#platform'],
+});

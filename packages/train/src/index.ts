@@ -10,6 +10,8 @@ export {
 } from './balance/balance-losses.ts';
 export { expertLoad, maxViolation, updateBias } from './balance/expert-load.ts';
 export { type ExtendContextOptions, extendContext } from './context/extend-context.ts';
+export { PackedData, type PackedDataOptions, packDocuments, type TrainingData } from './data/packed-data.ts';
+export { type ExportDType, exportConfig, exportTensors } from './export/export-model.ts';
 export {
   type Fp8LinearOptions,
   fp8Forward,
@@ -55,4 +57,8 @@ export {
   type WarmupCosineOptions,
   warmupCosineSchedule,
 } from './optim/schedule.ts';
+export { evaluate } from './run/evaluate.ts';
+export { train } from './run/train.ts';
+export type { BalanceOptions, CheckpointOptions, TrainOptions } from './run/train-options.ts';
+export { type SaveOptions, STATE_FILE, type TrainingProgress, TrainingRun } from './run/training-run.ts';
 export { type StepReport, type TrainingStepOptions, trainingStep } from './step/training-step.ts';

@@ -87,7 +87,7 @@ export async function modelLoss(
 }
 
 /** Inputs and targets of each sequence: all but its last, all but its first token. */
-function shift({ tokens, sequences }: TokenBatch): { inputs: Int32Array; targets: Int32Array; length: number } {
+export function shift({ tokens, sequences }: TokenBatch): { inputs: Int32Array; targets: Int32Array; length: number } {
   const stride = tokens.length / sequences;
   if (!Number.isInteger(stride) || stride < 2) {
     throw new MarianaError(
