@@ -71,7 +71,7 @@ export class CpuBackend extends ReferenceBackend {
     this.weights = options.weights;
     this.activationBits = options.activationBits;
     this.capabilities = {
-      weightFormats: ['f32', 'bf16', 'fp8', 'int8', 'int4'],
+      weightFormats: options.weights === 'native' ? ['f32', 'bf16', 'fp8', 'int8', 'int4'] : [options.weights],
       threads: engine.pool.threads,
       shaderF16: false,
       memoryBudget: options.memoryBudget,
@@ -216,7 +216,7 @@ export class CpuBackend extends ReferenceBackend {
   }
 
   override swiglu(gate: Tensor, up: Tensor): Tensor {
-    return swiglu(this, gate, up) ?? super.swiglu(gate, up);
+    return swiglu(this, gate, up);
   }
 
   override softmax(x: Tensor): Tensor {

@@ -10,6 +10,9 @@ const SETUPS: Record<string, CpuOptions> = {
   'cpu, 2 threads': { threads: 2 },
   'cpu, plain SIMD': { build: 'simd', threads: 2 },
   'cpu, scalar': { build: 'scalar', threads: 2 },
+  'cpu, weights held as INT8': { weights: 'int8', threads: 2 },
+  'cpu, weights held as INT4': { weights: 'int4', threads: 2 },
+  'cpu, weights held as FP8': { weights: 'fp8', threads: 1 },
   'cpu, memory that is not shared': { shared: false, threads: 1 },
 };
 

@@ -1,15 +1,11 @@
 /** Composites that work row by row: norm, rotation, gate, softmax. */
-import { checkDtype, MarianaError, type Tensor } from '@mariana/core';
+import { checkDtype, checkRmsNorm, checkSwiglu, MarianaError, type Tensor } from '@mariana/core';
 import type { CpuBackend } from '../cpu-backend.ts';
 import * as kernels from '../wasm/index.ts';
 
 export function rmsNorm(backend: CpuBackend, x: Tensor, weight: Tensor, epsilon: number): Tensor {
-  checkDtype('rmsNorm', x, 'f32');
-  checkDtype('rmsNorm', weight, 'f32');
-  const width = x.shape.at(-1) ?? 0;
-  if (weight.rank !== 1 || weight.size !== width) {
-    throw new MarianaError('SHAPE_MISMATCH', `rmsNorm: ${weight} does not fit the last axis of ${x}`);
-  }
+  checkRmsNorm(x, weight);
+  const width = x.shape.at(-1)!;
   backend.pointer(x);
   backend.pointer(weight);
   const y = backend.output(x.shape);
@@ -55,11 +51,8 @@ export function rotary(backend: CpuBackend, x: Tensor, cos: Tensor, sin: Tensor)
   return y;
 }
 
-/** Null if the shapes differ: the default body broadcasts. */
-export function swiglu(backend: CpuBackend, gate: Tensor, up: Tensor): Tensor | null {
-  if (gate.rank !== up.rank || gate.shape.some((size, axis) => size !== up.shape[axis])) return null;
-  checkDtype('swiglu', gate, 'f32');
-  checkDtype('swiglu', up, 'f32');
+export function swiglu(backend: CpuBackend, gate: Tensor, up: Tensor): Tensor {
+  checkSwiglu(gate, up);
   backend.pointer(gate);
   backend.pointer(up);
   const y = backend.output(gate.shape);

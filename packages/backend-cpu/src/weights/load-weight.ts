@@ -42,7 +42,9 @@ export function heldFormat(incoming: Incoming, wanted: WeightFormat | 'native'):
   if (target === 'f16') return 'f32'; // no kernel reads F16
   // Formats that need not be made anew are kept only if a kernel knows their blocks and groups.
   if (target === incoming.format) return isKernelFormat(incoming) ? target : 'f32';
-  return target === 'int4' && incoming.shape[1] % 2 !== 0 ? 'int8' : target;
+  if (target !== 'int4' || incoming.shape[1] % 2 === 0) return target;
+  // Two integers a byte do not fit an odd number of inputs.
+  return incoming.format !== 'int8' || isKernelFormat(incoming) ? 'int8' : 'f32';
 }
 
 function isKernelFormat({ format, shape, blockSize = [128, 128], groupSize }: Incoming): boolean {

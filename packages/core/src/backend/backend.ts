@@ -86,7 +86,10 @@ export abstract class Backend {
    */
   abstract upload(data: TensorData, shape: Shape, dtype?: TensorDType): Tensor;
 
-  /** Copies the values (or codes) of a tensor to the host: the one place where the caller waits for the device. */
+  /**
+   * Copies the values (or codes) of a tensor to the host: the one place where the caller waits for the device. The values
+   * are those at the moment of the call, whatever becomes of the tensor while they are waited for.
+   */
   abstract read(tensor: Tensor): Promise<TensorData>;
 
   /**
@@ -127,7 +130,10 @@ export abstract class Backend {
    */
   abstract matmul(a: Tensor, b: Tensor, options?: MatmulOptions): Tensor;
 
-  /** Takes rows: data [N, ...rest] at indices (I32, any shape, each below N) gives [...indices.shape, ...rest]. */
+  /**
+   * Takes rows: data [N, ...rest] at indices (I32, any shape, each below N) gives [...indices.shape, ...rest].
+   * Indices out of range are refused with `INVALID_ARGUMENT` where the host can see them; a device cannot.
+   */
   abstract gather(data: Tensor, indices: Tensor): Tensor;
 
   /** Sums rows: zeros [rows, ...rest], with updates[i] (F32 [M, ...rest]) added at row indices[i] (I32 [M]). */
@@ -150,7 +156,7 @@ export abstract class Backend {
 
   /**
    * Converts to another dtype. To a shorter float: round to nearest, ties to even; E4M3 and E5M2 saturate. From F32 to
-   * I32: towards zero. Between F32 and any other dtype; the other pairs go through F32.
+   * integers: towards zero, saturating, NaN to 0. Between F32 and any other dtype; the other pairs go through F32.
    */
   abstract cast(x: Tensor, dtype: TensorDType): Tensor;
 
@@ -232,7 +238,7 @@ export abstract class Backend {
     return rotary(this, x, cos, sin);
   }
 
-  /** gate * sigmoid(gate) * up. */
+  /** gate * sigmoid(gate) * up, of two tensors of one shape. */
   swiglu(gate: Tensor, up: Tensor): Tensor {
     return swiglu(this, gate, up);
   }
@@ -327,7 +333,10 @@ export abstract class Backend {
     return weights;
   }
 
-  /** Bytes that `loadWeight` would take for such a weight, known before it is read. The default answers for F32. */
+  /**
+   * Bytes that `loadWeight` would take for such a weight, known before it is read: the weight's `byteLength`, and what
+   * `memory()` grows by. The default answers for F32.
+   */
   weightBytes(source: Pick<WeightSource, 'format' | 'shape'>, _options?: LoadWeightOptions): number {
     return 4 * source.shape[0] * source.shape[1];
   }

@@ -148,3 +148,21 @@ export function checkIndices(operation: string, indices: Int32Array, rows: numbe
     throw new MarianaError('INVALID_ARGUMENT', `${operation}: index ${bad} is not among ${rows} rows`);
   }
 }
+
+/** The operands of `rmsNorm`: x [..., D] and weight [D]. */
+export function checkRmsNorm(x: Tensor, weight: Tensor): void {
+  checkDtype('rmsNorm', x, 'f32');
+  checkDtype('rmsNorm', weight, 'f32');
+  if (x.rank === 0 || weight.rank !== 1 || weight.shape[0] !== x.shape.at(-1)) {
+    throw mismatch('rmsNorm', `a weight ${show(weight.shape)} does not fit the last axis of ${show(x.shape)}`);
+  }
+}
+
+/** The operands of `swiglu`: two of one shape. */
+export function checkSwiglu(gate: Tensor, up: Tensor): void {
+  checkDtype('swiglu', gate, 'f32');
+  checkDtype('swiglu', up, 'f32');
+  if (gate.rank !== up.rank || gate.shape.some((size, axis) => size !== up.shape[axis])) {
+    throw mismatch('swiglu', `gate ${show(gate.shape)} and up ${show(up.shape)} differ`);
+  }
+}

@@ -2,10 +2,12 @@
 import { MarianaError } from '../../errors.ts';
 import type { Backend } from '../backend.ts';
 import { scalar } from '../scalar.ts';
+import { checkRmsNorm, checkSwiglu } from '../shapes.ts';
 import type { Tensor } from '../tensor.ts';
 
 /** x * rsqrt(mean(x^2) + epsilon) * weight, over the last axis. */
 export function rmsNorm(backend: Backend, x: Tensor, weight: Tensor, epsilon: number): Tensor {
+  checkRmsNorm(x, weight);
   return backend.scope(() => {
     const width = x.shape.at(-1) ?? 0;
     const squares = backend.reduce('sum', backend.binary('mul', x, x), -1, { keepDims: true });
@@ -39,6 +41,7 @@ export function rotary(backend: Backend, x: Tensor, cos: Tensor, sin: Tensor): T
 
 /** silu(gate) * up. */
 export function swiglu(backend: Backend, gate: Tensor, up: Tensor): Tensor {
+  checkSwiglu(gate, up);
   return backend.scope(() => {
     const silu = backend.binary('mul', gate, backend.unary('sigmoid', gate));
     return backend.binary('mul', silu, up);

@@ -41,6 +41,12 @@ export async function experts(
   if (x.rank !== 2 || tokens === undefined || topK === undefined || tokens !== x.shape[0]) {
     throw new MarianaError('SHAPE_MISMATCH', `experts: routing ${routing.indices} does not fit tokens ${x}`);
   }
+  if (weights.up.length !== weights.gate.length || weights.down.length !== weights.gate.length) {
+    throw new MarianaError(
+      'SHAPE_MISMATCH',
+      `experts: ${weights.gate.length} gate, ${weights.up.length} up and ${weights.down.length} down matrices do not pair`,
+    );
+  }
   const indices = (await backend.read(routing.indices)) as Int32Array;
   const groups = groupByExpert(indices, topK, weights.gate.length);
   return backend.scope(() => {

@@ -35,7 +35,14 @@ function tileScales(backend: Backend, tiled: Tensor, scaleFormat: 'f32' | 'ue8m0
   const amax = backend.reduce('max', backend.unary('abs', tiled), -1);
   const floored = backend.binary('max', amax, scalar(backend, MIN_AMAX));
   const scale = backend.binary('div', floored, scalar(backend, E4M3_MAX));
-  return scaleFormat === 'f32' ? scale : backend.unary('exp2', backend.unary('ceil', backend.unary('log2', scale)));
+  return scaleFormat === 'f32' ? scale : nextPowerOfTwo(backend, scale);
+}
+
+/** The smallest power of two that is at least x. */
+function nextPowerOfTwo(backend: Backend, x: Tensor): Tensor {
+  const guess = backend.unary('exp2', backend.unary('ceil', backend.unary('log2', x)));
+  // Just above a power of two the logarithm rounds to its exponent, and the guess is half of what it must be.
+  return backend.where(backend.binary('less', guess, x), backend.binary('add', guess, guess), guess);
 }
 
 function padLastAxis(backend: Backend, x: Tensor, width: number): Tensor {
