@@ -25,6 +25,11 @@ const TABLE = memory.data<u32>([
   0x42b20000, // 17: 89
   0x7b800000, // 18: 2^120, what a shifted E4M3 code is short of
   0x7fffffff, // 19: all but the sign
+  0xc1000000, // 20: -8
+  0x40e00000, // 21: 7
+  0xfff8fff8, // 22: -8 in each half
+  0x00070007, // 23: 7 in each half
+  0x00080008, // 24: 8 in each half
 ]);
 
 export const UPPER: usize = 0;
@@ -42,6 +47,11 @@ export const EXP_LOW: usize = 16;
 export const EXP_HIGH: usize = 17;
 export const E4M3_UP: usize = 18;
 export const MAGNITUDE: usize = 19;
+export const LOWEST4: usize = 20;
+export const HIGHEST4: usize = 21;
+export const LOWEST4_16: usize = 22;
+export const HIGHEST4_16: usize = 23;
+export const EIGHT_16: usize = 24;
 
 /** A number of the table in every lane. */
 // @ts-ignore: decorator

@@ -15,9 +15,9 @@
  *     scales     [groups][16 rows] f32 a panel
  * INT8 QUAD may hold w + 128 instead of w (`offset`), where the machine's dot takes its second operand as unsigned.
  */
-import { MAGNITUDE, ROUND, constant } from './constants';
+import { EIGHT_16, HIGHEST4, HIGHEST4_16, LOWEST4, LOWEST4_16, MAGNITUDE, ROUND, constant } from './constants';
 import { decodeBf16, decodeE4m3 } from './formats';
-import { arg, argPtr, max4i, rowAt, sum4, zero } from './simd';
+import { arg, argPtr, max4, max4i, rowAt, sum4, zero } from './simd';
 import { SCRATCH_WORK } from './scratch';
 
 export const QUAD8: i32 = 0;
@@ -83,6 +83,18 @@ function absMax(src: usize, n: i32): f32 {
   }
   let m: f32 = 0;
   for (let i = 0; i < n; i++) m = max(m, abs(load<f32>(src + (<usize>i << 2))));
+  return m;
+}
+
+/** The largest of n (a multiple of 4) numbers, none of them NaN. */
+function highest(src: usize, n: i32): f32 {
+  if (ASC_FEATURE_SIMD) {
+    let m = v128.load(src);
+    for (let i: usize = 16, e = <usize>n << 2; i < e; i += 16) m = f32x4.pmax(m, v128.load(src + i));
+    return max4(m);
+  }
+  let m = load<f32>(src);
+  for (let i = 1; i < n; i++) m = max(m, load<f32>(src + (<usize>i << 2)));
   return m;
 }
 
@@ -285,7 +297,7 @@ export function packInt4(args: usize, begin: i32, end: i32, scratch: usize): voi
         const k0 = g * group;
         const n = min(group, Kp - k0);
         const from = buffer + (<usize>k0 << 2);
-        const scale = int4Scale(from, n);
+        const scale = int4Scale(from, n, scratch + 16);
         store<f32>(scales + (<usize>(g * PANEL + i) << 2), scale);
         const inverse = scale == scale && scale != 0 ? <f32>1 / scale : <f32>0;
         for (let k = 0; k < n; k += 8) {
@@ -294,7 +306,8 @@ export function packInt4(args: usize, begin: i32, end: i32, scratch: usize): voi
             const inv = f32x4.splat(inverse), magic = constant(ROUND);
             const at = from + (<usize>k << 2);
             const q = i16x8.narrow_i32x4_s(round4(at, inv, magic), round4(at + 16, inv, magic));
-            const c = i16x8.add(i16x8.max_s(i16x8.min_s(q, i16x8.splat(7)), i16x8.splat(-8)), i16x8.splat(8));
+            const clipped = i16x8.max_s(i16x8.min_s(q, constant(HIGHEST4_16)), constant(LOWEST4_16));
+            const c = i16x8.add(clipped, constant(EIGHT_16));
             bytes = i64x2.extract_lane(i8x16.narrow_i16x8_u(c, c), 0);
           } else {
             for (let j = 0; j < 8; j++) {
@@ -361,30 +374,21 @@ function spreadNibbles(n: u32): u32 {
 /**
  * The scale of n weights (a multiple of 8) with the least squared error of five: the extreme one is mapped to -9, -8.5,
  * .. -7, and the scale that fits the codes this gives is sum(x * code) / sum(code^2), with which the error is
- * sum(x^2) - sum(x * code)^2 / sum(code^2). The reference is `quantizeInt4` of the core package.
+ * sum(x^2) - sum(x * code)^2 / sum(code^2). `sums` is room for ten numbers. The reference is `quantizeInt4` of the core package.
  */
-function int4Scale(from: usize, n: i32): f32 {
+function int4Scale(from: usize, n: i32, sums: usize): f32 {
   const top = absMax(from, n);
   if (top != top) return top;
   if (top < TINY) return 0;
-  let extreme = top;
-  for (let k = 0; k < n; k++) {
-    const v = load<f32>(from + (<usize>k << 2));
-    if (abs(v) == top) {
-      extreme = v;
-      break;
-    }
-  }
+  const extreme = highest(from, n) == top ? top : -top;
   // In units of the extreme one, so that squares neither overflow nor vanish.
   const unit = <f32>1 / extreme;
-  let best: f32 = 0;
-  let bestGain: f32 = -1;
-  for (let c = 0; c < 5; c++) {
+  for (let c: usize = 0; c < 5; c++) {
     const target: f32 = <f32>-9 + <f32>c * <f32>0.5;
     let products: f32 = 0, squares: f32 = 0;
     if (ASC_FEATURE_SIMD) {
       const toUnit = f32x4.splat(unit), toCode = f32x4.splat(target);
-      const low = f32x4.splat(-8), high = f32x4.splat(7);
+      const low = constant(LOWEST4), high = constant(HIGHEST4);
       let ps = zero(), ss = zero();
       for (let k: usize = 0; k < <usize>n << 2; k += 16) {
         const u = f32x4.mul(v128.load(from + k), toUnit);
@@ -402,13 +406,18 @@ function int4Scale(from: usize, n: i32): f32 {
         squares += q * q;
       }
     }
-    const gain = (products / squares) * products;
-    if (gain > bestGain) {
-      bestGain = gain;
-      best = (products / squares) * extreme;
-    }
+    store<f32>(sums + (c << 3), products);
+    store<f32>(sums + (c << 3), squares, 4);
   }
-  return best;
+  // The largest products^2 / squares, compared crosswise: no division or guess of a branch holds the sums up.
+  let products = load<f32>(sums), squares = load<f32>(sums, 4);
+  for (let c: usize = 1; c < 5; c++) {
+    const p = load<f32>(sums + (c << 3)), q = load<f32>(sums + (c << 3), 4);
+    const better = p * p * squares > products * products * q;
+    products = select(p, products, better);
+    squares = select(q, squares, better);
+  }
+  return (products / squares) * extreme;
 }
 
 /** One row of a stored matrix as f32. */
