@@ -11,6 +11,8 @@ export default defineConfig({
   test: {
     include: ['src/**/*.test.ts', 'test/**/*.test.ts'],
     testTimeout: 60_000,
+    // Below this, how long a test took is noise in a log of thousands.
+    slowTestThreshold: 5_000,
     reporters: ['default', 'json'],
     outputFile: { json: '.cache/vitest.json' },
   },
