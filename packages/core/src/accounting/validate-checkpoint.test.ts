@@ -33,6 +33,7 @@ describe('validateCheckpoint', () => {
     expect(validate(name)).toEqual({
       mtp: name === 'tiny-mtp',
       fp8Weights: [...header.tensors.values()].filter(({ dtype }) => dtype === 'F8_E4M3').length,
+      integerWeights: 0,
       tensors: header.tensors.size,
       omittedCopies: [],
     });
@@ -136,6 +137,48 @@ describe('validateCheckpoint', () => {
     for (const [code, change, json] of cases) {
       expect(failure(() => validate('tiny-fp8', (tensors) => void change(tensors), json)).code).toBe(code);
     }
+  });
+
+  describe('of a converted checkpoint', () => {
+    const quantization_config = { quant_method: 'mariana', format: 'int8', group_size: 32 };
+    const int8 = 'model.layers.0.self_attn.o_proj.weight';
+    const int4 = 'model.layers.1.mlp.experts.3.up_proj.weight';
+    const convert = (tensors: Tensors) => {
+      for (const name of [int8, 'lm_head.weight']) {
+        const [rows, columns] = tensors.get(name)!.shape as [number, number];
+        tensors.set(name, { dtype: 'I8', shape: [rows, columns] });
+        tensors.set(`${name}_scale`, { dtype: 'F32', shape: [rows, Math.ceil(columns / 32)] });
+      }
+      const [rows, columns] = tensors.get(int4)!.shape as [number, number];
+      tensors.set(int4, { dtype: 'U8', shape: [rows, Math.ceil(columns / 2)] });
+      tensors.set(`${int4}_scale`, { dtype: 'F32', shape: [rows, Math.ceil(columns / 32)] });
+    };
+
+    it('takes integers with their scales, beside weights that stayed dense', () => {
+      const { size } = goldenHeader('tiny-dense-moe').tensors;
+      const summary = validate('tiny-dense-moe', convert, { quantization_config });
+      expect(summary).toMatchObject({ fp8Weights: 0, integerWeights: 3, tensors: size + 3 });
+    });
+
+    it('refuses integers without scales, with wrong ones, in the wrong place, or unannounced', () => {
+      const cases: [string, (tensors: Tensors) => void, object?][] = [
+        ['TENSOR_MISSING', (tensors) => tensors.delete(`${int8}_scale`)],
+        ['TENSOR_MISSING', (tensors) => tensors.delete(`${int4}_scale`)],
+        ['TENSOR_MISMATCH', (tensors) => Object.assign(tensors.get(`${int8}_scale`)!, { dtype: 'BF16' })],
+        ['TENSOR_MISMATCH', () => {}, { quantization_config: { ...quantization_config, group_size: 128 } }],
+        ['TENSOR_MISMATCH', (tensors) => Object.assign(tensors.get(int4)!, { shape: [32, 64] })],
+        ['TENSOR_MISMATCH', (tensors) => Object.assign(tensors.get('model.embed_tokens.weight')!, { dtype: 'I8' })],
+        ['TENSOR_UNEXPECTED', (tensors) => Object.assign(tensors.get(int8)!, { dtype: 'BF16' })],
+        ['TENSOR_MISMATCH', () => {}, { quantization_config: null }],
+      ];
+      for (const [code, change, json] of cases) {
+        const changed = (tensors: Tensors) => {
+          convert(tensors);
+          change(tensors);
+        };
+        expect(failure(() => validate('tiny-dense-moe', changed, { quantization_config, ...json })).code).toBe(code);
+      }
+    });
   });
 
   it('says how much of a checkpoint of another model does not fit', () => {

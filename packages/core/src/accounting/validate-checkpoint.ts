@@ -20,6 +20,8 @@ export interface CheckpointSummary {
   readonly mtp: boolean;
   /** Weights stored in FP8 with scales. */
   readonly fp8Weights: number;
+  /** Weights stored in grouped integers with scales. */
+  readonly integerWeights: number;
   /** Tensors that the model uses, scales included. */
   readonly tensors: number;
   /** Copies of embedding or head that the multi-token-prediction layers leave out; see `ExpectedTensor.sharedWith`. */
@@ -35,7 +37,8 @@ const DENSE = new Set(['f32', 'bf16', 'f16']);
  * Checks the tensors of a checkpoint against a config.
  *
  * Weights may be F32, BF16 or F16; projections also E4M3 with their `weight_scale_inv` in F32, if the config has a
- * `quantization_config`. Tolerated: `rotary_emb.inv_freq` buffers, an `lm_head.weight` beside a tied embedding, and the
+ * `quantization_config` for FP8, or I8 and U8 with their `weight_scale`, if it has one for integers (the head too, then).
+ * Tolerated: `rotary_emb.inv_freq` buffers, an `lm_head.weight` beside a tied embedding, and the
  * absence of all multi-token-prediction tensors, or of only their copies of embedding and head.
  *
  * @param options.source what to call the checkpoint in messages. Default `checkpoint`.
@@ -51,13 +54,13 @@ export function validateCheckpoint(
   const found = new Set(checkpoint.names());
   const unexpected: string[] = [];
   const mismatched: Mismatch[] = [];
-  const scales = new Map<string, string>();
+  const scales = new Set<string>();
   let tensors = 0;
   let mtp = false;
 
   for (const name of found) {
-    if (name.endsWith('.weight_scale_inv')) {
-      scales.set(name, name.slice(0, -'_scale_inv'.length));
+    if (name.endsWith('.weight_scale_inv') || name.endsWith('.weight_scale')) {
+      scales.add(name);
       continue;
     }
     const expected = expectedTensor(config, name);
@@ -73,7 +76,7 @@ export function validateCheckpoint(
 
   const missing = new Set<string>();
   const omittedCopies: string[] = [];
-  let fp8Weights = 0;
+  const packed = { e4m3: 0, i8: 0, u8: 0 };
   for (const expected of expectedTensors(config)) {
     // The multi-token-prediction layers come last.
     if (missing.size >= MAX_MISSING || (expected.mtp && !mtp)) break;
@@ -82,9 +85,11 @@ export function validateCheckpoint(
       else missing.add(expected.name);
       continue;
     }
-    if (expected.scale === null || dtypeOf(checkpoint, expected.name) !== 'e4m3') continue;
-    fp8Weights++;
-    const { name, shape } = expected.scale;
+    const dtype = dtypeOf(checkpoint, expected.name);
+    const scale = scaleOf(config, expected, dtype);
+    if (scale === null) continue;
+    packed[dtype as keyof typeof packed]++;
+    const { name, shape } = scale;
     if (!scales.delete(name)) {
       missing.add(name);
       continue;
@@ -95,11 +100,11 @@ export function validateCheckpoint(
       mismatched.push({ name, found: describe(info), expected: `F32 ${showShape(shape)}` });
     }
   }
-  // What is left are scales of weights that are not FP8, or not there. After an early end they cannot be told apart.
-  if (missing.size < MAX_MISSING) unexpected.push(...scales.keys());
+  // What is left are scales of weights that are not packed, or not there. After an early end they cannot be told apart.
+  if (missing.size < MAX_MISSING) unexpected.push(...scales);
 
   refuse(source, mismatched, [...missing], unexpected);
-  return { mtp, fp8Weights, tensors, omittedCopies };
+  return { mtp, fp8Weights: packed.e4m3, integerWeights: packed.i8 + packed.u8, tensors, omittedCopies };
 }
 
 interface Mismatch {
@@ -116,16 +121,38 @@ function compare(
   const info = checkpoint.info(expected.name);
   const dtype = normalDtype(info.dtype);
   const wanted = showShape(expected.shape);
-  if (!sameShape(info.shape, expected.shape)) return { found: describe(info), expected: wanted };
-  if (DENSE.has(dtype)) return null;
+  const [rows, columns] = expected.shape;
+  const isInteger = (dtype === 'i8' || dtype === 'u8') && mayBeIntegers(config, expected);
+  const stored = isInteger && dtype === 'u8' ? [rows!, Math.ceil(columns! / 2)] : expected.shape;
+  if (!sameShape(info.shape, stored)) return { found: describe(info), expected: showShape(stored) };
+  if (DENSE.has(dtype) || isInteger) return null;
   if (dtype !== 'e4m3' || !expected.quantizable) {
+    const integers = mayBeIntegers(config, expected) ? ', I8 or U8' : '';
     const dtypes = expected.quantizable ? 'F32, BF16, F16 or F8_E4M3' : 'F32, BF16 or F16';
-    return { found: describe(info), expected: `${dtypes} ${wanted}` };
+    return { found: describe(info), expected: `${dtypes}${integers} ${wanted}` };
   }
   if (config.quantizationConfig === null) {
     return { found: describe(info), expected: 'a quantization_config in config.json that says how FP8 is scaled' };
   }
   return null;
+}
+
+/** Whether a tensor may be grouped integers: what products are made with, in a checkpoint that says that it is so. */
+function mayBeIntegers(config: ModelConfig, expected: ExpectedTensor): boolean {
+  return config.integerQuantization !== null && (expected.quantizable || expected.kind === 'head');
+}
+
+/** Name and shape of the scales that go with a tensor of this dtype; null where there are none. */
+function scaleOf(
+  config: ModelConfig,
+  expected: ExpectedTensor,
+  dtype: string,
+): { readonly name: string; readonly shape: readonly number[] } | null {
+  if (dtype === 'e4m3') return expected.scale;
+  const [rows, columns] = expected.shape;
+  const groupSize = config.integerQuantization?.groupSize;
+  if ((dtype !== 'i8' && dtype !== 'u8') || groupSize === undefined || columns === undefined) return null;
+  return { name: `${expected.name}_scale`, shape: [rows!, Math.ceil(columns / groupSize)] };
 }
 
 function refuse(source: string, mismatched: Mismatch[], missing: string[], unexpected: string[]): void {

@@ -4,7 +4,7 @@
  */
 import type { Backend, WeightSource } from '../backend/index.ts';
 import type { Tensor } from '../backend/tensor.ts';
-import { bytesToF32, type DType } from '../dtype/index.ts';
+import { bytesToF32, type DType, GROUP_SIZE } from '../dtype/index.ts';
 import { MarianaError } from '../errors.ts';
 import { type ByteSource, readBytes } from '../formats/source.ts';
 import { finiteSource } from './finite-source.ts';
@@ -20,8 +20,8 @@ export interface WeightSourceOptions {
  *
  * - F32, BF16, F16: as it lies.
  * - F8_E4M3 [out, in] with `<name>_scale_inv` F32 [ceil(out / 128), ceil(in / 128)]: block-scaled FP8.
- * - I8 [out, in] with `<name>_scale` F32 [out, ceil(in / 128)]: INT8, groups of 128 inputs.
- * - U8 [out, ceil(in / 2)] with `<name>_scale` F32 [out, ceil(in / 32)]: INT4, groups of 32 inputs.
+ * - I8 [out, in] with `<name>_scale` F32 [out, ceil(in / group)]: INT8, groups of 32, 64 or 128 inputs.
+ * - U8 [out, ceil(in / 2)] with `<name>_scale` F32 [out, ceil(in / group)]: INT4, likewise.
  *
  * @param shape - [out, in] that the config asks for.
  * @throws MarianaError `TENSOR_MISSING`, `TENSOR_MISMATCH`. Reading scales throws `TENSOR_INVALID` if one is not finite.
@@ -45,18 +45,10 @@ export function weightSource(
       const scales = scalesOf(reader, `${name}_scale_inv`, grid);
       return { name, format: 'fp8', shape, values, scales, blockSize };
     }
-    case 'i8': {
-      const groupSize = 128;
-      const values = tensor(reader, name, ['i8'], shape);
-      const scales = scalesOf(reader, `${name}_scale`, [rows, Math.ceil(columns / groupSize)]);
-      return { name, format: 'int8', shape, values, scales, groupSize };
-    }
-    case 'u8': {
-      const groupSize = 32;
-      const values = tensor(reader, name, ['u8'], [rows, Math.ceil(columns / 2)]);
-      const scales = scalesOf(reader, `${name}_scale`, [rows, Math.ceil(columns / groupSize)]);
-      return { name, format: 'int4', shape, values, scales, groupSize };
-    }
+    case 'i8':
+      return integers(reader, name, 'int8', shape, tensor(reader, name, ['i8'], shape));
+    case 'u8':
+      return integers(reader, name, 'int4', shape, tensor(reader, name, ['u8'], [rows, Math.ceil(columns / 2)]));
     default:
       throw new MarianaError(
         'TENSOR_MISMATCH',
@@ -64,6 +56,25 @@ export function weightSource(
         { details: { tensor: name, dtype } },
       );
   }
+}
+
+/** Group sizes that are read, the smallest first: of those that a row is too short to tell apart it pads least. */
+const GROUP_SIZES = [32, 64, 128];
+
+/** Grouped integers, whose scales tell by their number how large a group is. */
+function integers(
+  reader: TensorReader,
+  name: string,
+  format: 'int8' | 'int4',
+  shape: readonly [number, number],
+  values: ByteSource,
+): WeightSource {
+  const [rows, columns] = shape;
+  const scaleName = `${name}_scale`;
+  const groups = reader.info(scaleName).shape[1];
+  const groupSize = GROUP_SIZES.find((size) => Math.ceil(columns / size) === groups) ?? GROUP_SIZE[format];
+  const scales = scalesOf(reader, scaleName, [rows, Math.ceil(columns / groupSize)]);
+  return { name, format, shape, values, scales, groupSize };
 }
 
 /**

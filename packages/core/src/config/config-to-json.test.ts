@@ -42,6 +42,10 @@ describe('configToJson', () => {
         modulesToNotConvert: ['lm_head'],
       },
     },
+    {
+      quantizationConfig: null,
+      integerQuantization: { quantMethod: 'mariana' as const, format: 'int8' as const, groupSize: 128 },
+    },
     { eosTokenId: [] },
     { eosTokenId: [3] },
     { numNextnPredictLayers: 0 },
@@ -66,6 +70,8 @@ describe('configToJson', () => {
     const config = parseConfig(tiny);
     expect(() => configToJson({ ...config, nGroup: 3 })).toThrow(/n_group is 3/);
     expect(() => configToJson({ ...config, hiddenSize: -1 })).toThrow(/hidden_size is -1/);
+    const integerQuantization = { quantMethod: 'mariana', format: 'int8', groupSize: 128 } as const;
+    expect(() => configToJson({ ...preset('deepseek-v3'), integerQuantization })).toThrow(/not both/);
   });
 
   it('writes another family with the class that computes it', () => {

@@ -2,7 +2,15 @@
  * Writes a `ModelConfig` back as config.json. What came from a file goes back as it was, unknown keys and spelling
  * included; only what was changed since (`{ ...config, numHiddenLayers: 4 }`) is written over it.
  */
-import type { Fp8Quantization, JsonObject, JsonValue, ModelConfig, YarnScaling } from './model-config.ts';
+import { invalidConfig } from './json.ts';
+import type {
+  Fp8Quantization,
+  IntegerQuantization,
+  JsonObject,
+  JsonValue,
+  ModelConfig,
+  YarnScaling,
+} from './model-config.ts';
 import { parseConfig } from './parse-config.ts';
 
 /** Fields that are one key with the same value. */
@@ -73,10 +81,22 @@ export function configToJson(config: ModelConfig): JsonObject {
     json.rope_theta = config.ropeTheta;
     json.rope_scaling = config.ropeScaling && ropeJson(config.ropeScaling);
   }
-  if (changed('quantizationConfig')) {
-    json.quantization_config = config.quantizationConfig && quantizationJson(config.quantizationConfig);
+  if (changed('quantizationConfig') || changed('integerQuantization')) {
+    json.quantization_config = quantizationOf(config);
   }
   return parseConfig(json, { source: 'changed config' }).raw;
+}
+
+function quantizationOf({ quantizationConfig: fp8, integerQuantization: integers }: ModelConfig): JsonObject | null {
+  if (fp8 !== null && integers !== null) {
+    const expected = 'FP8 or integers, not both';
+    throw invalidConfig('changed config', ['quantization_config'], { fp8, integers }, expected);
+  }
+  return (fp8 && fp8Json(fp8)) ?? (integers && integersJson(integers));
+}
+
+function integersJson({ quantMethod, format, groupSize }: IntegerQuantization): JsonObject {
+  return { quant_method: quantMethod, format, group_size: groupSize };
 }
 
 function ropeJson(scaling: YarnScaling): JsonObject {
@@ -91,7 +111,7 @@ function ropeJson(scaling: YarnScaling): JsonObject {
   };
 }
 
-function quantizationJson(quantization: Fp8Quantization): JsonObject {
+function fp8Json(quantization: Fp8Quantization): JsonObject {
   return {
     activation_scheme: quantization.activationScheme,
     fmt: quantization.fmt,

@@ -3,6 +3,7 @@ export { supportedArchitectures, supportedModelTypes } from './architecture.ts';
 export { configToJson } from './config-to-json.ts';
 export type {
   Fp8Quantization,
+  IntegerQuantization,
   JsonObject,
   JsonValue,
   ModelConfig,

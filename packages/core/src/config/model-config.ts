@@ -53,6 +53,20 @@ export interface Fp8Quantization {
 }
 
 /**
+ * Weights in grouped integers, as `mariana convert` writes them (`quantization_config` with `quant_method: "mariana"`).
+ * A quantised projection is `weight` in I8 [out, in] or U8 [out, ceil(in / 2)] with `weight_scale` in F32
+ * [out, ceil(in / groupSize)]; see `quantizeGroups` for what the codes mean. Tensors say themselves which of the two they
+ * are, or that they are not quantised.
+ */
+export interface IntegerQuantization {
+  readonly quantMethod: 'mariana';
+  /** What most projections are. */
+  readonly format: 'int8' | 'int4';
+  /** Consecutive inputs of a row that share a scale: 32, 64 or 128. */
+  readonly groupSize: number;
+}
+
+/**
  * A checked model config. Sizes are whole numbers of elements, counts are whole numbers; names are those of
  * config.json in camelCase.
  */
@@ -127,7 +141,10 @@ export interface ModelConfig {
   readonly eosTokenId: readonly number[];
   /** `dtype` or `torch_dtype` as written, for example `bfloat16`. Tensors know their own; this is a statement. */
   readonly dtype: string | null;
+  /** FP8 weights, if `quantization_config` says so. */
   readonly quantizationConfig: Fp8Quantization | null;
+  /** Weights in grouped integers, if `quantization_config` says so. */
+  readonly integerQuantization: IntegerQuantization | null;
   /** The file as it was read, unknown keys included; frozen. */
   readonly raw: JsonObject;
 }

@@ -70,6 +70,7 @@ describe('parseConfig', () => {
         scaleFmt: null,
         modulesToNotConvert: [],
       },
+      integerQuantization: null,
     });
   });
 
@@ -244,6 +245,17 @@ describe('dispatch', () => {
   });
 });
 
+describe('converted checkpoints', () => {
+  it.each([
+    ['int8', 128],
+    ['int4', 32],
+  ])('say that their weights are %s in groups of %i', (format, group_size) => {
+    const config = parseConfig({ ...tiny, quantization_config: { quant_method: 'mariana', format, group_size } });
+    expect(config.quantizationConfig).toBeNull();
+    expect(config.integerQuantization).toEqual({ quantMethod: 'mariana', format, groupSize: group_size });
+  });
+});
+
 describe('bad configs', () => {
   const required = [
     'vocab_size',
@@ -305,6 +317,13 @@ describe('bad configs', () => {
       { quantization_config: { quant_method: 'fp8', weight_block_size: [128, 0] } },
     ],
     ['quantization_config.weight_block_size', { quantization_config: { quant_method: 'fp8', weight_block_size: 128 } }],
+    ['quantization_config.format', { quantization_config: { quant_method: 'mariana', group_size: 32 } }],
+    ['quantization_config.format', { quantization_config: { quant_method: 'mariana', format: 'int2' } }],
+    ['quantization_config.group_size', { quantization_config: { quant_method: 'mariana', format: 'int8' } }],
+    [
+      'quantization_config.group_size',
+      { quantization_config: { quant_method: 'mariana', format: 'int8', group_size: 48 } },
+    ],
   ])('are refused at %s: %j', (path, change) => {
     const error = failure({ ...tiny, ...change });
     expect(error.code).toBe('CONFIG_INVALID');

@@ -8,7 +8,7 @@ import { countParameters } from '../accounting/count-parameters.ts';
 import { MarianaError } from '../errors.ts';
 import { modelFamily, unsupported } from './architecture.ts';
 import { formatPath, frozenJson, invalidConfig, isJsonObject } from './json.ts';
-import type { Fp8Quantization, JsonObject, ModelConfig, ModelFamily } from './model-config.ts';
+import type { Fp8Quantization, IntegerQuantization, JsonObject, ModelConfig, ModelFamily } from './model-config.ts';
 import { readRope } from './parse-rope.ts';
 import { type ConfigKeys, configSchema, type QuantizationKeys } from './schema.ts';
 
@@ -99,7 +99,7 @@ export function parseConfig(json: unknown, options: ParseConfigOptions = {}): Mo
     bosTokenId: keys.bos_token_id ?? null,
     eosTokenId: [keys.eos_token_id ?? []].flat(),
     dtype: keys.dtype ?? keys.torch_dtype ?? null,
-    quantizationConfig: keys.quantization_config ? readQuantization(keys.quantization_config, source) : null,
+    ...readQuantization(keys.quantization_config ?? null, source),
     raw,
   };
   checkCombinations(config, source);
@@ -184,11 +184,34 @@ function readRouter(
   return { scoringFunc, topkMethod };
 }
 
-function readQuantization(keys: QuantizationKeys, source: string): Fp8Quantization {
-  const path = 'quantization_config';
-  if (keys.quant_method !== 'fp8') {
-    throw unsupported(source, `${path}.quant_method`, keys.quant_method, 'the one packed format read here is "fp8"');
+/** The one `quantization_config` is of one of two kinds. */
+function readQuantization(
+  keys: QuantizationKeys | null,
+  source: string,
+): Pick<ModelConfig, 'quantizationConfig' | 'integerQuantization'> {
+  if (keys === null) return { quantizationConfig: null, integerQuantization: null };
+  if (keys.quant_method === 'fp8') return { quantizationConfig: readFp8(keys, source), integerQuantization: null };
+  if (keys.quant_method === 'mariana') {
+    return { quantizationConfig: null, integerQuantization: readIntegers(keys, source) };
   }
+  const why = 'packed weights are read in "fp8" or as converted by "mariana"';
+  throw unsupported(source, 'quantization_config.quant_method', keys.quant_method, why);
+}
+
+function readIntegers(keys: QuantizationKeys, source: string): IntegerQuantization {
+  const path = 'quantization_config';
+  const { format, group_size: groupSize } = keys;
+  if (format !== 'int8' && format !== 'int4') {
+    throw invalidConfig(source, [path, 'format'], format, '"int8" or "int4"');
+  }
+  if (groupSize !== 32 && groupSize !== 64 && groupSize !== 128) {
+    throw invalidConfig(source, [path, 'group_size'], groupSize, '32, 64 or 128');
+  }
+  return { quantMethod: 'mariana', format, groupSize };
+}
+
+function readFp8(keys: QuantizationKeys, source: string): Fp8Quantization {
+  const path = 'quantization_config';
   if ((keys.fmt ?? 'e4m3') !== 'e4m3') throw unsupported(source, `${path}.fmt`, keys.fmt, 'FP8 weights are "e4m3"');
   if ((keys.activation_scheme ?? 'dynamic') !== 'dynamic') {
     throw unsupported(source, `${path}.activation_scheme`, keys.activation_scheme, 'activations are scaled "dynamic"');

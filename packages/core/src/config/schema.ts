@@ -58,6 +58,8 @@ const quantization = z.looseObject(
       .nullish(),
     modules_to_not_convert: z.array(text, { error: 'a list of module names' }).nullish(),
     ignored_layers: z.array(text, { error: 'a list of module names' }).nullish(),
+    format: text.nullish(),
+    group_size: whole(1, 1 << 16).nullish(),
   },
   { error: 'an object, or null for unquantised weights' },
 );
