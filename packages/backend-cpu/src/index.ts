@@ -13,9 +13,9 @@ export type { CpuOptions } from './options.ts';
  */
 export async function cpu(options: CpuOptions = {}): Promise<CpuBackend> {
   const checked = checkOptions(options);
-  const { build, shared = typeof SharedArrayBuffer !== 'undefined', relaxedDot } = options;
+  const { build, shared = typeof SharedArrayBuffer !== 'undefined', relaxedDot, arenaBytes } = options;
   const threads = options.threads ?? (shared ? (globalThis.navigator?.hardwareConcurrency ?? 1) : 1);
-  const engine = await KernelEngine.create({ build, shared, relaxedDot, threads });
+  const engine = await KernelEngine.create({ build, shared, relaxedDot, threads, maximumBytes: arenaBytes });
   await engine.pool.ready;
   return new CpuBackend(engine, checked);
 }

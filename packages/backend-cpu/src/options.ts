@@ -16,6 +16,8 @@ export interface CpuOptions {
   readonly activationBits?: 8 | 16;
   /** Bytes that weights and tensors may take. Default: what the machine has, where that can be known. */
   readonly memoryBudget?: number;
+  /** Bytes that each memory may grow to; weights go on in another one when it is full. Default: 4 GiB. */
+  readonly arenaBytes?: number;
   /** Use a memory that threads can share. Default: if the engine has SharedArrayBuffer. */
   readonly shared?: boolean;
   /** What the machine's relaxed dot product does, instead of trying it out; for tests. */
