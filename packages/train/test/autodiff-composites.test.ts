@@ -1,5 +1,5 @@
 /** Every composite's gradient, as its default body in primitives gives it, against central finite differences. */
-import type { Backend, Tensor, Weight } from '@mariana/core';
+import { Backend, type Tensor, type Weight } from '@mariana/core';
 import fc from 'fast-check';
 import { describe, it } from 'vitest';
 import { checkGradients, randomInput, type TensorFunction } from './support/gradient-check.ts';
@@ -174,6 +174,49 @@ describe('composites', () => {
         ...Array.from({ length: 2 * count }, (_, i) => randomInput([inner, width], 10 + i)),
         ...Array.from({ length: count }, (_, i) => randomInput([width, inner], 30 + i)),
       ],
+    );
+  });
+});
+
+describe('default bodies of the composites that have a gradient of their own', () => {
+  const bodies = Backend.prototype;
+
+  it('rmsNorm', async () => {
+    await checkGradients(
+      (backend, [x, weight]) => bodies.rmsNorm.call(backend, x!, weight!, 1e-2),
+      [randomInput([2, 3, 4], 1), randomInput([4], 2)],
+    );
+  });
+
+  it('rotary, also where the tables depend on parameters', async () => {
+    const inputs = [randomInput([3, 2, 4], 1), randomInput([3, 2], 2), randomInput([3, 2], 3)];
+    await checkGradients((backend, [x, cos, sin]) => bodies.rotary.call(backend, x!, cos!, sin!), inputs);
+  });
+
+  it('rotary by constant tables', async () => {
+    await checkGradients(
+      (backend, [x]) =>
+        backend.scope(() => {
+          const table = (seed: number) => backend.upload(Float32Array.from(randomValues(6, seed)), [3, 2]);
+          return backend.rotary(x!, table(1), table(2));
+        }),
+      [randomInput([3, 2, 4], 1)],
+    );
+  });
+
+  it('swiglu', async () => {
+    const inputs = [randomInput([2, 3], 1, -3, 3), randomInput([2, 3], 2)];
+    await checkGradients((backend, [gate, up]) => bodies.swiglu.call(backend, gate!, up!), inputs);
+  });
+
+  it('softmax', async () => {
+    await checkGradients((backend, [x]) => bodies.softmax.call(backend, x!), [randomInput([2, 3, 4], 1)]);
+  });
+
+  it('attention', async () => {
+    await checkGradients(
+      (backend, [q, k, v]) => bodies.attention.call(backend, q!, k!, v!, { scale: 0.6, queryStart: 1 }),
+      [randomInput([2, 3, 2, 4], 1), randomInput([2, 4, 2, 4], 2), randomInput([2, 4, 2, 3], 3)],
     );
   });
 });

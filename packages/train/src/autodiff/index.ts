@@ -1,9 +1,9 @@
+export { AutodiffBackend, autodiff } from './autodiff-backend.ts';
+export { differentiable } from './differentiable.ts';
 export {
-  AutodiffBackend,
-  autodiff,
   type BackwardOptions,
   type CustomOperation,
   type LinearProduct,
   type ParameterOptions,
-} from './autodiff-backend.ts';
-export { differentiable } from './differentiable.ts';
+  RecordingBackend,
+} from './recording-backend.ts';
