@@ -135,6 +135,7 @@ function manifests() {
   const found = ['pnpm-lock.yaml', 'pnpm-workspace.yaml', 'package.json'];
   for (const folder of ['apps', 'bench', 'examples', 'packages']) {
     if (!existsSync(join(ROOT, folder))) continue;
+    found.push(join(folder, 'package.json'));
     for (const name of readdirSync(join(ROOT, folder)).sort()) found.push(join(folder, name, 'package.json'));
   }
   return found.filter((path) => existsSync(join(ROOT, path)));
