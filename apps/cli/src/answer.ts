@@ -57,7 +57,7 @@ export async function answer(
 const ENDS: Readonly<Record<FinishReason, string>> = {
   stop: 'a stop was met',
   eos: 'the model ended its text',
-  length: 'that is what was asked for',
+  length: 'as many as asked for',
   context: 'the context is full',
 };
 

@@ -17,7 +17,7 @@ export interface ChatFlags extends ModelOptions, SamplingFlags {
   readonly context?: number;
 }
 
-const HELP = 'Type a message and press Enter. /reset forgets the conversation, /exit ends it, ctrl-C stops an answer.';
+const HELP = 'Type a message. /reset forgets the conversation, /exit ends it, ctrl-C stops an answer.';
 
 export async function chat(flags: ChatFlags, io: Io): Promise<void> {
   using loaded = await loadModel(flags, io);
