@@ -113,7 +113,7 @@ describe('products', () => {
   });
 });
 
-describe('whole models', () => {
+describe('whole models', { timeout: 600_000 }, () => {
   async function gradientsOf(precision: Precision, inner: Backend = reference()) {
     const backend = autodiff(inner);
     const before = inner.memory();

@@ -42,7 +42,7 @@ async function losses(run: TrainingRun, steps = Number.POSITIVE_INFINITY): Promi
 
 const code = (expected: string) => expect.objectContaining({ code: expected });
 
-describe('a run', () => {
+describe('a run', { timeout: 600_000 }, () => {
   it('learns, reports, and leaves nothing behind', async () => {
     const before = backend.memory();
     const run = await smallRun({ backend });
@@ -104,7 +104,7 @@ describe('a run', () => {
   });
 });
 
-describe('checkpoints', () => {
+describe('checkpoints', { timeout: 600_000 }, () => {
   it.each(['f32', 'fp8'] as const)('a resumed run gives the same numbers, bit for bit (%s)', async (precision) => {
     using whole = await smallRun({ backend, precision });
     const expected = await losses(whole);
@@ -154,7 +154,7 @@ describe('checkpoints', () => {
     }
     expect(kills).toBeGreaterThan(0);
     expect([...seen.keys()].sort((a, b) => a - b)).toEqual(expected.map((_, i) => i + 1));
-  }, 300_000);
+  });
 
   it('of other settings are refused, with the setting in the message', async () => {
     using run = await smallRun({ backend, checkpoint: { folder, every: 1 } });
@@ -207,7 +207,7 @@ describe('checkpoints', () => {
   });
 });
 
-describe('exports', () => {
+describe('exports', { timeout: 600_000 }, () => {
   async function exported(dtype: 'f32' | 'bf16' | 'fp8') {
     const run = await smallRun({ backend });
     await losses(run, 2);
