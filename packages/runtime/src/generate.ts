@@ -1,6 +1,5 @@
 /** The generation loop: sample, show, append, until something says stop. */
 import { MarianaError } from '@mariana/core';
-import { checkTokens } from '@mariana/layers';
 import type { StreamDecoder } from '@mariana/tokenizer';
 import type { Model } from './model.ts';
 import { checkSampling, type SamplingOptions } from './sampling/options.ts';
@@ -49,7 +48,7 @@ export async function* generate(
   const { maxTokens = Number.POSITIVE_INFINITY, topLogprobs = 0, signal } = options;
   checkCount('maxTokens', maxTokens === Number.POSITIVE_INFINITY ? 0 : maxTokens);
   checkCount('topLogprobs', topLogprobs);
-  checkTokens(options.stopTokens ?? [], model.config.vocabSize);
+  checkStopTokens(options.stopTokens ?? [], model.config.vocabSize);
   const sampling = checkSampling(options, model.config.vocabSize);
   const random = seededRandom(options.seed ?? Math.floor(Math.random() * 2 ** 32));
   const text = new TextOutput(model, options);
@@ -83,6 +82,18 @@ export async function* generate(
 function checkCount(name: string, value: number): void {
   if (Number.isInteger(value) && value >= 0) return;
   throw new MarianaError('INVALID_ARGUMENT', `${name} is ${value}; it must be a whole number from 0 up`);
+}
+
+/** A token that cannot come would never end anything. */
+function checkStopTokens(ids: readonly number[], vocabSize: number): void {
+  for (const id of ids) {
+    if (Number.isInteger(id) && id >= 0 && id < vocabSize) continue;
+    throw new MarianaError(
+      'TOKEN_OUT_OF_RANGE',
+      `stop token ${id} is none of the vocabulary, which has ids 0 to ${vocabSize - 1}`,
+      { details: { id, vocabSize } },
+    );
+  }
 }
 
 function promptIds(session: Session, prompt: string | readonly number[]): readonly number[] {
