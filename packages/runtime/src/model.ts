@@ -4,25 +4,19 @@
  */
 import {
   type Backend,
-  Checkpoint,
-  type CheckpointFiles,
   expectedTensors,
   MarianaError,
   type ModelConfig,
-  parseConfig,
-  preset,
-  RandomWeights,
-  readJson,
   type TensorStore,
   validateCheckpoint,
 } from '@mariana/core';
 import { PagePool, Transformer } from '@mariana/layers';
-import type { Tokenizer } from '@mariana/tokenizer';
+import { Tokenizer } from '@mariana/tokenizer';
 import { checkFit } from './fit.ts';
-import { locate, type ModelLocation } from './locate.ts';
+import type { ModelLocation } from './locate.ts';
+import { type OpenedCheckpoint, openCheckpoint } from './open-checkpoint.ts';
 import { type LoadProgress, ProgressReader } from './progress.ts';
 import { Session, type SessionOptions } from './session.ts';
-import { byteTokenizer, readTokenizer } from './tokenizers.ts';
 
 export interface ModelLoadOptions {
   /** Where the weights are held and computed with. */
@@ -74,46 +68,29 @@ export class Model implements Disposable {
   }
 
   /**
-   * Loads a checkpoint as Hugging Face lays it out: config.json, safetensors (one file or shards with an index), and
-   * tokenizer.json if it is there. A preset's name gives that architecture with random weights.
+   * Loads a checkpoint as Hugging Face lays it out (config.json, safetensors in one file or in shards with an index, and
+   * tokenizer.json if it is there), or a `deepseek2` GGUF file. A preset's name gives that architecture with random
+   * weights.
    *
-   * @param location - Folder, URL, preset name, or files.
+   * @param location - Folder, GGUF file, URL, preset name, or files.
    * @throws MarianaError `CONFIG_INVALID`, `CONFIG_UNSUPPORTED`, `FILE_NOT_FOUND`, `CHECKPOINT_CORRUPT`,
    *   `TENSOR_MISSING`, `TENSOR_UNEXPECTED`, `TENSOR_MISMATCH`, `TENSOR_INVALID`, `OUT_OF_MEMORY` (before anything is
    *   read), and what the tokenizer and the source throw. Nothing is left on the backend then.
    */
   static async load(location: ModelLocation, options: ModelLoadOptions): Promise<Model> {
-    const place = await locate(location);
-    if ('preset' in place) {
-      const config = preset(place.preset);
-      const weights = new RandomWeights(config, { seed: options.seed ?? 0 });
-      const tokenizer = await byteTokenizer(config);
-      return Model.#assemble(`preset ${place.preset}`, config, weights, tokenizer, true, options);
-    }
-    return Model.#loadFiles(place.files, options);
-  }
-
-  static async #loadFiles(files: CheckpointFiles, options: ModelLoadOptions): Promise<Model> {
-    const config = parseConfig(await readJson(files, 'config.json'), { source: `${files.name}/config.json` });
-    const tokenizer = await readTokenizer(files);
-    const weights = await Checkpoint.open(files);
+    const opened = await openCheckpoint(location, options);
     try {
-      return await Model.#assemble(files.name, config, weights, tokenizer, false, options);
+      return await Model.#assemble(opened, options);
     } catch (error) {
-      await weights.close();
+      await opened.weights.close();
       throw error;
     }
   }
 
-  static async #assemble(
-    name: string,
-    config: ModelConfig,
-    weights: TensorStore,
-    tokenizer: Tokenizer | null,
-    isRandom: boolean,
-    options: ModelLoadOptions,
-  ): Promise<Model> {
+  static async #assemble(opened: OpenedCheckpoint, options: ModelLoadOptions): Promise<Model> {
+    const { name, config, weights, isRandom } = opened;
     const { backend, mtp = false, onProgress, signal, cacheDtype = 'f32' } = options;
+    const tokenizer = opened.tokenizer && Tokenizer.fromFiles(opened.tokenizer);
     const summary = validateCheckpoint(config, weights, { source: name });
     if (mtp && !summary.mtp) {
       throw new MarianaError('TENSOR_MISSING', `${name}: has no multi-token-prediction weights; load it without mtp`);
@@ -157,7 +134,7 @@ export class Model implements Disposable {
     if (this.tokenizer !== null) return this.tokenizer;
     throw new MarianaError(
       'TOKENIZER_MISSING',
-      `${this.name}: there is no tokenizer.json; put it beside config.json, or pass token ids`,
+      `${this.name}: there is no tokenizer; put its tokenizer.json beside the weights, or pass token ids`,
     );
   }
 
