@@ -23,12 +23,11 @@ describe.each(packages.map((item) => [item.manifest.name, item] as const))('%s',
     expect(manifest.sideEffects).toBeDefined();
   });
 
-  test('publishes the exports of the workspace, without the sources', () => {
-    const published = Object.fromEntries(
-      Object.entries(manifest.exports ?? {}).map(([path, target]) => [path, withoutSource(target)]),
-    );
+  test('publishes the exports and imports of the workspace, without the sources', () => {
+    // A package for its command alone has no exports.
     if (manifest.exports === undefined) expect(manifest.bin).toBeDefined();
-    else expect(manifest.publishConfig?.exports).toEqual(published);
+    expect(manifest.publishConfig?.exports).toEqual(withoutSources(manifest.exports));
+    expect(manifest.publishConfig?.imports).toEqual(withoutSources(manifest.imports));
   });
 
   test('has a source for every entry point that has types', () => {
@@ -61,12 +60,13 @@ test('every changeset names packages that exist, and says something', () => {
   }
 });
 
-/** A target of `exports` as it is published. */
+/** `exports` or `imports` as they are published. */
+function withoutSources(table: Record<string, ExportTarget> | undefined): Record<string, ExportTarget> | undefined {
+  return table && Object.fromEntries(Object.entries(table).map(([key, target]) => [key, withoutSource(target)]));
+}
+
 function withoutSource(target: ExportTarget): ExportTarget {
-  if (typeof target === 'string') return target;
-  return Object.fromEntries(
-    Object.entries(target)
-      .filter(([condition]) => condition !== SOURCE)
-      .map(([condition, inner]) => [condition, withoutSource(inner)]),
-  );
+  return typeof target === 'string'
+    ? target
+    : (withoutSources(Object.fromEntries(Object.entries(target).filter(([key]) => key !== SOURCE))) as ExportTarget);
 }

@@ -9,6 +9,7 @@ const manifest: Manifest = {
   name: '@mariana/thing',
   dependencies: { zod: '^4.0.0' },
   peerDependencies: { '@scope/engine': '*' },
+  imports: { '#platform': { node: './dist/node.js', default: './dist/browser.js' } },
 };
 
 const folders: string[] = [];
@@ -36,15 +37,23 @@ test('an import of a package that is not declared is found, however it is writte
     `const engine = await import('@scope/engine');`,
     `const late = await import('late');`,
     `import { self } from '@mariana/thing/node';`,
+    `import { files } from '#platform';`,
+    `import '#nowhere';`,
   ].join('\n');
-  expect(undeclaredImports(code, manifest)).toEqual(['@else/types', 'missing', 'late']);
+  expect(undeclaredImports(code, manifest)).toEqual(['@else/types', 'missing', 'late', '#nowhere']);
 });
 
 test('a sound package has no problems', () => {
   const files = {
-    'package.json': JSON.stringify({ ...manifest, exports: { '.': './dist/index.js' } }),
+    'package.json': JSON.stringify({
+      ...manifest,
+      exports: { '.': './dist/index.js' },
+      scripts: { bench: 'node --conditions=@mariana/source bench.ts' },
+    }),
     LICENSE: 'MIT',
     'README.md': '# thing',
+    'dist/node.js': 'export {};',
+    'dist/browser.js': 'export {};',
     'dist/index.js': `import { z } from 'zod';\nexport const a = z;`,
     'dist/index.d.ts': `import { z } from 'zod';\nexport declare const a: typeof z;`,
   };
@@ -58,10 +67,19 @@ test('what the workspace left in a package is named: sources, workspace ranges, 
       dependencies: { '@mariana/core': 'workspace:^' },
       exports: { '.': { '@mariana/source': './src/index.ts', default: './dist/index.js' } },
     }),
+    'dist/node.js': 'export {};',
     'dist/index.js': `import { z } from 'zod';`,
   };
   const problems = inspectInstalled(packed(files)).join('\n');
-  for (const part of ['workspace:', '@mariana/source', './src/', 'LICENSE', 'README.md', 'imports zod']) {
+  for (const part of [
+    'workspace:',
+    '@mariana/source',
+    './src/',
+    'LICENSE',
+    'README.md',
+    'imports zod',
+    './dist/browser.js',
+  ]) {
     expect(problems).toContain(part);
   }
 });

@@ -7,7 +7,7 @@ import { isBuiltin } from 'node:module';
 import { join } from 'node:path';
 import ts from 'typescript';
 import { keep } from './run.ts';
-import { type Manifest, ROOT, readManifest } from './workspace.ts';
+import { type Manifest, ROOT, readManifest, targets } from './workspace.ts';
 
 /** Makes the project at `folder` and installs `tarballs` (package name to file) into it. Throws with npm's output. */
 export async function installConsumer(folder: string, tarballs: ReadonlyMap<string, string>): Promise<void> {
@@ -28,9 +28,17 @@ export async function installConsumer(folder: string, tarballs: ReadonlyMap<stri
 export function inspectInstalled(folder: string): string[] {
   const manifest = readManifest(folder);
   const problems: string[] = [];
-  const text = JSON.stringify(manifest);
+  // Scripts are for us, and no part of what a user's tools read.
+  const text = JSON.stringify({ ...manifest, scripts: undefined });
   for (const trace of ['workspace:', '@mariana/source', './src/']) {
     if (text.includes(trace)) problems.push(`package.json as packed still has "${trace}"`);
+  }
+  for (const [specifier, target] of Object.entries(manifest.imports ?? {})) {
+    for (const { file } of targets(target)) {
+      if (file.startsWith('.') && !existsSync(join(folder, file))) {
+        problems.push(`${specifier} leads to ${file}, which is not in the package`);
+      }
+    }
   }
   for (const paper of ['LICENSE', 'README.md']) {
     if (!existsSync(join(folder, paper))) problems.push(`${paper} is not in the package`);
@@ -53,6 +61,7 @@ export function undeclaredImports(code: string, manifest: Manifest): string[] {
     .preProcessFile(code, true, true)
     .importedFiles.map(({ fileName }) => fileName)
     .filter((specifier) => !specifier.startsWith('.') && !isBuiltin(specifier))
+    .filter((specifier) => manifest.imports?.[specifier] === undefined)
     .map((specifier) => specifier.split('/', specifier.startsWith('@') ? 2 : 1).join('/'));
   return [...new Set(names)].filter((name) => !declared.has(name));
 }

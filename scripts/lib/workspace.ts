@@ -8,7 +8,7 @@ import { join } from 'node:path';
 /** The root folder of the repository. */
 export const ROOT = join(import.meta.dirname, '..', '..');
 
-/** A target of `exports`: a file, or more targets by condition. */
+/** A target of `exports` or `imports`: a file, or more targets by condition. */
 export type ExportTarget = string | { [condition: string]: ExportTarget };
 
 /** The fields of a package.json that the scripts read. */
@@ -24,7 +24,12 @@ export interface Manifest {
   files?: string[];
   bin?: Record<string, string>;
   exports?: Record<string, ExportTarget>;
-  publishConfig?: { access?: string; exports?: Record<string, ExportTarget> };
+  imports?: Record<string, ExportTarget>;
+  publishConfig?: {
+    access?: string;
+    exports?: Record<string, ExportTarget>;
+    imports?: Record<string, ExportTarget>;
+  };
   scripts?: Record<string, string>;
   dependencies?: Record<string, string>;
   peerDependencies?: Record<string, string>;
@@ -61,7 +66,7 @@ export function publicPackages(): WorkspacePackage[] {
   return workspacePackages().filter(({ manifest }) => manifest.private !== true);
 }
 
-/** The files that a target of `exports` leads to, with the conditions on the way, as in `['types']`. */
+/** The files that a target of `exports` or `imports` leads to, with the conditions on the way, as in `['types']`. */
 export function targets(target: ExportTarget, conditions: string[] = []): { conditions: string[]; file: string }[] {
   if (typeof target === 'string') return [{ conditions, file: target }];
   return Object.entries(target).flatMap(([condition, inner]) => targets(inner, [...conditions, condition]));
