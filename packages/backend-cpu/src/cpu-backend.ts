@@ -20,6 +20,10 @@ import {
   type MatmulOptions,
   type MemoryUse,
   matmulShape,
+  type QuantizeActivationsOptions,
+  type QuantizedActivations,
+  type ReduceOp,
+  type ReduceOptions,
   type Routing,
   type RoutingOptions,
   type Shape,
@@ -28,18 +32,25 @@ import {
   type Tensor,
   type TensorData,
   type TensorDType,
+  type UnaryOp,
   type Weight,
   type WeightFormat,
   type WeightSource,
 } from '@mariana/core';
 import { attention, latentAttention } from './ops/attention.ts';
-import { addSameShape } from './ops/elementwise.ts';
+import { cast } from './ops/cast.ts';
+import { binary, unary, where } from './ops/elementwise.ts';
 import { experts } from './ops/experts.ts';
 import { embed, groupedLinear, linear } from './ops/linear.ts';
 import { matmul } from './ops/matmul.ts';
 import { concat, gather, slice, writeRows } from './ops/movement.ts';
+import { quantizeActivations } from './ops/quantize-activations.ts';
+import { reduce } from './ops/reduce.ts';
 import { route } from './ops/route.ts';
 import { rmsNorm, rotary, softmax, swiglu } from './ops/rows.ts';
+import { scatterAdd } from './ops/scatter-add.ts';
+import { topK } from './ops/top-k.ts';
+import { transpose } from './ops/transpose.ts';
 import type { CheckedCpuOptions } from './options.ts';
 import type { KernelEngine } from './wasm/index.ts';
 import { CpuWeight } from './weights/cpu-weight.ts';
@@ -170,8 +181,36 @@ export class CpuBackend extends ReferenceBackend {
 
   // Primitives ----------------------------------------------------------------------------------------------------
 
+  override unary(op: UnaryOp, x: Tensor): Tensor {
+    return unary(this, op, x);
+  }
+
   override binary(op: BinaryOp, a: Tensor, b: Tensor): Tensor {
-    return (op === 'add' ? addSameShape(this, a, b) : null) ?? super.binary(op, a, b);
+    return binary(this, op, a, b);
+  }
+
+  override where(condition: Tensor, a: Tensor, b: Tensor): Tensor {
+    return where(this, condition, a, b);
+  }
+
+  override reduce(op: ReduceOp, x: Tensor, axis: number, options?: ReduceOptions): Tensor {
+    return reduce(this, op, x, axis, options);
+  }
+
+  override cast(x: Tensor, dtype: TensorDType): Tensor {
+    return cast(this, x, dtype) ?? super.cast(x, dtype);
+  }
+
+  override transpose(x: Tensor, permutation: readonly number[]): Tensor {
+    return transpose(this, x, permutation);
+  }
+
+  override scatterAdd(indices: Tensor, updates: Tensor, rows: number): Tensor {
+    return scatterAdd(this, indices, updates, rows);
+  }
+
+  override topK(x: Tensor, k: number): { values: Tensor; indices: Tensor } {
+    return topK(this, x, k) ?? super.topK(x, k);
   }
 
   override slice(x: Tensor, axis: number, start: number, end: number): Tensor {
@@ -241,6 +280,10 @@ export class CpuBackend extends ReferenceBackend {
 
   override latentAttention(q: Tensor, cache: LatentCacheView, options: LatentAttentionOptions): Tensor {
     return latentAttention(this, q, cache, options) ?? super.latentAttention(q, cache, options);
+  }
+
+  override quantizeActivations(x: Tensor, options?: QuantizeActivationsOptions): QuantizedActivations {
+    return quantizeActivations(this, x, options) ?? super.quantizeActivations(x, options);
   }
 
   // Weights -------------------------------------------------------------------------------------------------------
