@@ -1,7 +1,6 @@
 /** Main and MTP loss and every gradient against the fixture train-mtp. */
-import { reference } from '@mariana/backend-reference';
-import { parseConfig, type Tensor } from '@mariana/core';
-import { describe, expect, it } from 'vitest';
+import { type Backend, parseConfig, type Tensor } from '@mariana/core';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import {
   autodiff,
   crossEntropy,
@@ -10,15 +9,14 @@ import {
   multiTokenPredictionLoss,
   TrainableModel,
 } from '../src/index.ts';
-import { expectRelative, expectWithin, Golden } from './support/golden.ts';
+import { expectRelative, expectWithin, GOLDEN_BACKENDS, Golden } from './support/golden.ts';
 
 const golden = await Golden.open('train-mtp');
 const config = parseConfig(await golden.config());
 const tokens = await golden.integers('tokens');
 const LAMBDA = 0.3;
 
-async function load() {
-  const inner = reference();
+async function load(inner: Backend) {
   const backend = autodiff(inner);
   const model = await TrainableModel.load(config, await golden.weights(), { backend });
   return { inner, backend, model };
@@ -27,9 +25,15 @@ async function load() {
 const EMBEDDING = 'model.embed_tokens.weight';
 const HEAD = 'lm_head.weight';
 
-describe('train-mtp', () => {
+describe.each(GOLDEN_BACKENDS)('train-mtp on %s', { timeout: 300_000 }, (_, create) => {
+  let own: Backend;
+  beforeAll(async () => {
+    own = await create();
+  });
+  afterAll(() => own.dispose());
+
   it('logits, hidden states and cross-entropies of both predictions', async () => {
-    const { backend, model } = await load();
+    const { backend, model } = await load(own);
     using main = await model.transformer.forward(tokens.subarray(0, -1));
     expectWithin('main.logits', await main.logits!.read(), await golden.floats('main.logits'), 2e-4);
     const { rowsPerSequence, nextIds, targets } = depthRows(tokens, 1, 1);
@@ -54,7 +58,7 @@ describe('train-mtp', () => {
   });
 
   it('loss and every gradient', async () => {
-    const { inner, backend, model } = await load();
+    const { inner, backend, model } = await load(own);
     const before = inner.memory();
     {
       using loss = await modelLoss(model, { tokens, sequences: 1 }, { mtpWeight: LAMBDA });
@@ -73,7 +77,7 @@ describe('train-mtp', () => {
   });
 
   it('embedding and head are one parameter each, and collect from both predictions', async () => {
-    const { backend, model } = await load();
+    const { backend, model } = await load(own);
     expect(model.parameters.get(EMBEDDING)!.copies).toEqual(['model.layers.2.embed_tokens.weight']);
     expect(model.parameters.get(HEAD)!.copies).toEqual(['model.layers.2.shared_head.head.weight']);
     const gradientsOf = async (mtpWeight: number) => {
@@ -99,7 +103,7 @@ describe('train-mtp', () => {
   });
 
   it('experts without a token have gradient zero', async () => {
-    const { backend, model } = await load();
+    const { backend, model } = await load(own);
     using loss = await modelLoss(model, { tokens, sequences: 1 });
     const idle = [...loss.load].flatMap(([layer, load]) =>
       [...load.entries()].filter(([, count]) => count === 0).map(([expert]) => ({ layer, expert })),
@@ -114,9 +118,15 @@ describe('train-mtp', () => {
   });
 });
 
-describe('batches', () => {
+describe.each(GOLDEN_BACKENDS)('batches on %s', { timeout: 300_000 }, (_, create) => {
+  let own: Backend;
+  beforeAll(async () => {
+    own = await create();
+  });
+  afterAll(() => own.dispose());
+
   it('of several sequences give the mean of their losses', async () => {
-    const { model } = await load();
+    const { model } = await load(own);
     const pair = Int32Array.of(...tokens, ...tokens.map((token) => (token * 7 + 3) % config.vocabSize));
     const lossOf = async (rows: Int32Array, sequences: number) => {
       using loss = await modelLoss(model, { tokens: rows, sequences }, { sequenceAlpha: 0.1 });
@@ -134,7 +144,7 @@ describe('batches', () => {
   });
 
   it('that are too short, or not whole, are refused', async () => {
-    const { inner, model } = await load();
+    const { inner, model } = await load(own);
     const before = inner.memory();
     const invalid = expect.objectContaining({ code: 'INVALID_ARGUMENT' });
     await expect(modelLoss(model, { tokens: tokens.subarray(0, 7), sequences: 2 })).rejects.toEqual(invalid);

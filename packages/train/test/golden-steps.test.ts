@@ -1,7 +1,7 @@
 /** Twenty whole training steps, and five with a strong balance loss, against the fixture train-steps. */
 import { reference } from '@mariana/backend-reference';
-import { parseConfig } from '@mariana/core';
-import { describe, expect, it } from 'vitest';
+import { type Backend, parseConfig } from '@mariana/core';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import {
   autodiff,
   Optimizer,
@@ -10,7 +10,7 @@ import {
   trainingStep,
   warmupCosineSchedule,
 } from '../src/index.ts';
-import { expectRelative, expectWithin, Golden } from './support/golden.ts';
+import { expectRelative, expectWithin, GOLDEN_BACKENDS, Golden } from './support/golden.ts';
 
 interface TrainingConfig {
   beta1: number;
@@ -37,8 +37,7 @@ const schedule = warmupCosineSchedule({
   totalSteps: training.total_steps,
 });
 
-async function setup() {
-  const inner = reference();
+async function setup(inner: Backend) {
   const backend = autodiff(inner);
   const model = await TrainableModel.load(config, await golden.weights(), { backend });
   const optimizer = new Optimizer(inner, {
@@ -65,11 +64,12 @@ function movementDifference(actual: Float32Array, expected: Float32Array, start:
 
 /** Runs steps over the batches stored under `prefix`; calls back after each. */
 async function run(
+  own: Backend,
   prefix: '' | 'strong.',
   alpha: number,
   after: (step: number, model: TrainableModel, report: StepReport) => Promise<void>,
 ) {
-  const { inner, model, optimizer } = await setup();
+  const { inner, model, optimizer } = await setup(own);
   const batches = await golden.integers(`${prefix}batches`);
   const [steps, sequences, stride] = (await golden.shape(`${prefix}batches`)) as [number, number, number];
   const size = sequences * stride;
@@ -109,14 +109,21 @@ async function checkBalancing(prefix: '' | 'strong.', step: number, model: Train
 const LOSS_TOLERANCE = [2e-6, 5e-6, 1e-5];
 const MOVEMENT_TOLERANCE: Record<number, number> = { 1: 5e-3, 5: 5e-4, 20: 5e-4 };
 
-describe('train-steps', { timeout: 600_000 }, () => {
+describe.each(GOLDEN_BACKENDS)('train-steps on %s', { timeout: 900_000 }, (_, create) => {
+  let own: Backend;
+  beforeAll(async () => {
+    own = await create();
+  });
+  afterAll(() => own.dispose());
+
   const starts = new Map<string, Float32Array>();
 
   it('losses, loads, biases and weights of twenty steps', async () => {
-    const { model: untouched } = await setup();
+    const { model: untouched } = await setup(own);
     for (const name of untouched.parameters.keys()) starts.set(name, await valuesOf(untouched, name));
+    untouched.dispose();
     const names = await golden.names();
-    await run('', training.balance_alpha, async (step, model, report) => {
+    await run(own, '', training.balance_alpha, async (step, model, report) => {
       const tolerance = LOSS_TOLERANCE[step <= 1 ? 0 : step <= 5 ? 1 : 2]!;
       expectWithin('loss.total', [report.loss], await row('loss.total', step), tolerance);
       expectWithin('loss.ce', [report.crossEntropy], await row('loss.ce', step), tolerance);
@@ -158,7 +165,7 @@ describe('train-steps', { timeout: 600_000 }, () => {
   }
 
   it('five steps with a strong balance loss', async () => {
-    await run('strong.', 0.05, async (step, model, report) => {
+    await run(own, 'strong.', 0.05, async (step, model, report) => {
       expectWithin('loss.total', [report.loss], await row('strong.loss.total', step), 5e-6);
       expectWithin('loss.ce', [report.crossEntropy], await row('strong.loss.ce', step), 5e-6);
       expectWithin('loss.balance', [report.balanceLoss], await row('strong.loss.balance', step), 5e-6);
@@ -174,12 +181,14 @@ describe('train-steps', { timeout: 600_000 }, () => {
   });
 });
 
-describe('gradient accumulation', () => {
+describe('gradient accumulation', { timeout: 300_000 }, () => {
+  const setUp = () => setup(reference());
+
   it('two batches of one sequence move the model as one batch of two, the balance of the batch aside', async () => {
     const batches = await golden.integers('batches');
     const stride = (await golden.shape('batches'))[2]!;
     const sequence = (i: number) => ({ tokens: batches.slice(i * stride, (i + 1) * stride), sequences: 1 });
-    const [a, b] = [await setup(), await setup()];
+    const [a, b] = [await setUp(), await setUp()];
     const options = { learningRate: 1e-3, sequenceAlpha: 0.01, biasUpdateRate: 1e-3 };
     const together = { tokens: batches.slice(0, 2 * stride), sequences: 2 };
     const one = await trainingStep(a.model, together, { ...options, optimizer: a.optimizer });
@@ -196,7 +205,7 @@ describe('gradient accumulation', () => {
   });
 
   it('a step without a batch is refused', async () => {
-    const { model, optimizer } = await setup();
+    const { model, optimizer } = await setUp();
     const step = trainingStep(model, [], { optimizer, learningRate: 1 });
     await expect(step).rejects.toEqual(expect.objectContaining({ code: 'INVALID_ARGUMENT' }));
   });

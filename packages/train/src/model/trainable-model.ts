@@ -29,7 +29,7 @@ export class TrainableParameter {
   constructor(places: readonly Parameter[]) {
     this.#places = places;
     this.name = places[0]!.name;
-    this.copies = places.slice(1).map(({ name }) => name);
+    this.copies = [...new Set(places.map(({ name }) => name))].filter((name) => name !== this.name);
   }
 
   /** The current values, F32, on the autodiff backend. */

@@ -1,5 +1,7 @@
 /** The fixtures: folders of expected values from the original implementations, each with a README that explains them. */
 import { readdir, readFile } from 'node:fs/promises';
+import { cpu } from '@mariana/backend-cpu';
+import { reference } from '@mariana/backend-reference';
 import {
   Checkpoint,
   type CheckpointFiles,
@@ -85,3 +87,9 @@ export function expectRelative(
   for (let i = 0; i < expected.length; i++) max = Math.max(max, Math.abs(expected[i]!));
   expectWithin(name, actual, expected, absolute + share * max);
 }
+
+/** Backends that the goldens of whole models are checked on. */
+export const GOLDEN_BACKENDS = [
+  ['reference', async () => reference()],
+  ['cpu', () => cpu({ threads: 2 })],
+] as const;
