@@ -52,7 +52,7 @@ import { scatterAdd } from './ops/scatter-add.ts';
 import { topK } from './ops/top-k.ts';
 import { transpose } from './ops/transpose.ts';
 import type { CheckedCpuOptions } from './options.ts';
-import type { KernelEngine } from './wasm/index.ts';
+import { type ActivationShape, activationShape, type KernelEngine, type PackedShape } from './wasm/index.ts';
 import { CpuWeight } from './weights/cpu-weight.ts';
 import { heldBytes, loadWeight } from './weights/load-weight.ts';
 import { unpack } from './weights/unpack.ts';
@@ -71,8 +71,7 @@ export class CpuBackend extends ReferenceBackend {
   readonly engine: KernelEngine;
   /** Format that weights are held in; `native` keeps each as it comes. */
   readonly weights: WeightFormat | 'native';
-  /** Bits to which activations are rounded before they meet integer weights. */
-  readonly activationBits: 8 | 16;
+  readonly #activationBits: 8 | 16 | undefined;
   #weightBytes = 0;
 
   /** Use `cpu()`. */
@@ -80,7 +79,7 @@ export class CpuBackend extends ReferenceBackend {
     super();
     this.engine = engine;
     this.weights = options.weights;
-    this.activationBits = options.activationBits;
+    this.#activationBits = options.activationBits;
     this.capabilities = {
       weightFormats: options.weights === 'native' ? ['f32', 'bf16', 'fp8', 'int8', 'int4'] : [options.weights],
       threads: engine.pool.threads,
@@ -172,6 +171,11 @@ export class CpuBackend extends ReferenceBackend {
   /** A view of a tensor's values, good until another tensor is made. */
   view(tensor: Tensor): TensorData {
     return this.data(tensor);
+  }
+
+  /** How activations are rounded before they meet a packed weight. */
+  activationsFor(weight: PackedShape): ActivationShape {
+    return activationShape(weight, this.#activationBits ?? (weight.layout === 'pair' ? 16 : 8));
   }
 
   /** Called by weights as they come and go. */

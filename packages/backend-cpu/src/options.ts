@@ -12,7 +12,10 @@ export interface CpuOptions {
   readonly threads?: number;
   /** Build of the kernels. Default: the best that the engine runs. */
   readonly build?: KernelBuild;
-  /** Bits to which activations are rounded before they meet INT8 or INT4 weights. Default 8. */
+  /**
+   * Bits to which activations are rounded before they meet INT8 or INT4 weights. Default: 16, which is nearly lossless,
+   * where the machine's instructions make it cost nothing (`layout` pair), else 8.
+   */
   readonly activationBits?: 8 | 16;
   /** Bytes that weights and tensors may take. Default: what the machine has, where that can be known. */
   readonly memoryBudget?: number;
@@ -26,7 +29,7 @@ export interface CpuOptions {
 
 export interface CheckedCpuOptions {
   readonly weights: WeightFormat | 'native';
-  readonly activationBits: 8 | 16;
+  readonly activationBits: 8 | 16 | undefined;
   readonly memoryBudget: number | undefined;
 }
 
@@ -35,13 +38,13 @@ const WEIGHTS = ['native', 'fp8', 'int8', 'int4', 'f32'];
 /** @throws MarianaError `INVALID_ARGUMENT` */
 export function checkOptions({
   weights = 'native',
-  activationBits = 8,
+  activationBits,
   memoryBudget = availableMemory(),
 }: CpuOptions): CheckedCpuOptions {
   if (!WEIGHTS.includes(weights)) {
     throw new MarianaError('INVALID_ARGUMENT', `cpu: weights is ${weights}; it must be one of ${WEIGHTS.join(', ')}`);
   }
-  if (activationBits !== 8 && activationBits !== 16) {
+  if (activationBits !== undefined && activationBits !== 8 && activationBits !== 16) {
     throw new MarianaError('INVALID_ARGUMENT', `cpu: activationBits is ${activationBits}; it must be 8 or 16`);
   }
   return { weights, activationBits, memoryBudget };

@@ -7,7 +7,6 @@ import type { CpuBackend } from '../cpu-backend.ts';
 import {
   type ActivationShape,
   type Arena,
-  activationShape,
   combineRows,
   type Job,
   matmulDense,
@@ -163,7 +162,7 @@ class Activations {
   readonly #rows: number;
 
   constructor(backend: CpuBackend, { layout }: PlacedWeight, rows: number) {
-    this.shape = layout.kind === 'packed' ? activationShape(layout.matrix, backend.activationBits) : null;
+    this.shape = layout.kind === 'packed' ? backend.activationsFor(layout.matrix) : null;
     this.#rows = rows;
   }
 

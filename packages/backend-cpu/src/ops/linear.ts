@@ -3,7 +3,6 @@ import { checkDtype, DenseWeight, MarianaError, type Tensor, toF32, type Weight 
 import type { CpuBackend } from '../cpu-backend.ts';
 import {
   type Arena,
-  activationShape,
   type DenseMatrix,
   matmulDense,
   matmulPacked,
@@ -69,7 +68,7 @@ function product(backend: CpuBackend, { arena, layout }: PlacedWeight, x: number
     job.run();
     return;
   }
-  const shape = activationShape(layout.matrix, backend.activationBits);
+  const shape = backend.activationsFor(layout.matrix);
   withScratch(arena, tokens * shape.recordBytes, (records) => {
     quantizeActivations(job, { x, tokens, shape, to: records });
     job.run();
@@ -129,7 +128,7 @@ function groupedProduct(
     return;
   }
   // Every group of every token is a row of its own for the quantiser: tokens stay `groups` records apart.
-  const shape = activationShape(layout.matrix, backend.activationBits);
+  const shape = backend.activationsFor(layout.matrix);
   withScratch(arena, tokens * groups * (shape.recordBytes + 4), (records) => {
     const lists = records + tokens * groups * shape.recordBytes;
     for (let group = 0; group < groups; group++) {
