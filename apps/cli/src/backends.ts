@@ -1,9 +1,26 @@
 /** The backends that `--backend` knows, each loaded only when it is asked for. */
 import { type Backend, MarianaError } from '@mariana/core';
 
-const BACKENDS: Readonly<Record<string, () => Promise<Backend>>> = {
-  cpu: async () => (await import('@mariana/backend-cpu')).cpu(),
-  reference: async () => (await import('@mariana/backend-reference')).reference(),
+/** How weights may be held, beside as they come. */
+export const WEIGHT_FORMATS = ['native', 'fp8', 'int8', 'int4', 'f32'] as const;
+
+/** What a backend can be told. */
+export interface BackendOptions {
+  readonly weights?: (typeof WEIGHT_FORMATS)[number];
+  readonly threads?: number;
+}
+
+const BACKENDS: Readonly<Record<string, (options: BackendOptions) => Promise<Backend>>> = {
+  cpu: async (options) => (await import('@mariana/backend-cpu')).cpu(options),
+  reference: async (options) => {
+    if (options.weights !== undefined || options.threads !== undefined) {
+      throw new MarianaError(
+        'USAGE',
+        'the reference backend knows F32 and one thread; leave --weights and --threads out',
+      );
+    }
+    return (await import('@mariana/backend-reference')).reference();
+  },
 };
 
 /** Names of the backends, the default first. */
@@ -15,9 +32,9 @@ export const backendNames: readonly string[] = Object.keys(BACKENDS);
  * @param name - One of `backendNames`. Default: the first.
  * @throws MarianaError `USAGE` for an unknown name; what the backend throws where it does not work.
  */
-export async function openBackend(name: string = backendNames[0]!): Promise<Backend> {
+export async function openBackend(name: string = backendNames[0]!, options: BackendOptions = {}): Promise<Backend> {
   const open = Object.hasOwn(BACKENDS, name) ? BACKENDS[name] : undefined;
-  if (open !== undefined) return open();
+  if (open !== undefined) return open(options);
   throw new MarianaError('USAGE', `there is no backend ${JSON.stringify(name)}; there are ${backendNames.join(', ')}`, {
     details: { backend: name, backends: backendNames },
   });

@@ -4,6 +4,7 @@
  */
 import { Command, Option } from 'commander';
 import manifest from '../package.json' with { type: 'json' };
+import { WEIGHT_FORMATS } from './backends.ts';
 import { BAD_INPUT, fail } from './failure.ts';
 import type { Io } from './io.ts';
 import { addSamplingOptions } from './sampling-options.ts';
@@ -60,6 +61,13 @@ function addModelOptions(command: Command): Command {
   return command
     .requiredOption('--model <place>', MODEL, text)
     .option('--backend <name>', 'what computes: cpu or reference (default: cpu)', text)
+    .addOption(
+      new Option(
+        '--weights <format>',
+        'how weights are held: native keeps them as they come, the others convert while loading',
+      ).choices(WEIGHT_FORMATS),
+    )
+    .option('--threads <n>', 'threads that compute (default: number of cores)', whole(1, 1024))
     .option('--json', 'print the result as JSON, and nothing else on standard output')
     .option('-q, --quiet', 'no progress and no remarks');
 }
@@ -72,6 +80,7 @@ function addGenerate(program: Command, io: Io): void {
   addSamplingOptions(command)
     .option('--logprobs <n>', 'with --json: log-probabilities of each token and of n alternatives', whole(0))
     .option('--context <n>', 'most tokens of prompt and answer together (default: what the model allows)', whole(1))
+    .option('--speculate', 'draft tokens by multi-token prediction: the same text, faster where drafts are good')
     .addHelpText(
       'after',
       `

@@ -1,12 +1,12 @@
 /** Loading a model for a command: backend, progress, and everything freed again afterwards. */
 import { Model } from '@mariana/runtime';
-import { openBackend } from './backends.ts';
+import { type BackendOptions, openBackend } from './backends.ts';
 import { bytes } from './format.ts';
 import { type Io, remark } from './io.ts';
 import { Progress } from './progress.ts';
 
 /** Options of every command that runs a model. */
-export interface ModelOptions {
+export interface ModelOptions extends BackendOptions {
   readonly model: string;
   readonly backend?: string;
   readonly json?: true;
@@ -26,7 +26,11 @@ export interface LoadedModel extends Disposable {
  */
 export async function loadModel(options: ModelOptions, io: Io, { mtp = false } = {}): Promise<LoadedModel> {
   const started = performance.now();
-  const backend = await openBackend(options.backend);
+  const { weights, threads } = options;
+  const backend = await openBackend(options.backend, {
+    ...(weights !== undefined && { weights }),
+    ...(threads !== undefined && { threads }),
+  });
   const quiet = options.quiet === true;
   const progress = new Progress(io, { label: `loading ${options.model}`, amount: bytes, quiet });
   try {

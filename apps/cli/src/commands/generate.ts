@@ -13,6 +13,7 @@ export interface GenerateFlags extends ModelOptions, SamplingFlags {
   readonly ids?: readonly number[];
   readonly logprobs?: number;
   readonly context?: number;
+  readonly speculate?: true;
 }
 
 export async function generate(flags: GenerateFlags, io: Io): Promise<void> {
@@ -20,10 +21,11 @@ export async function generate(flags: GenerateFlags, io: Io): Promise<void> {
   if ((prompt === undefined) === (ids === undefined)) {
     throw new MarianaError('USAGE', 'give the prompt either as --prompt TEXT or as --ids 1,2,3');
   }
-  using loaded = await loadModel(flags, io);
+  const speculate = flags.speculate === true;
+  using loaded = await loadModel(flags, io, { mtp: speculate });
   const { model, loadMs } = loaded;
   const { signal } = io.interrupts;
-  using session = model.session(flags.context === undefined ? {} : { contextLength: flags.context });
+  using session = model.session({ speculate, ...(flags.context !== undefined && { contextLength: flags.context }) });
   const promptIds = ids ?? model.requireTokenizer().encode(prompt!);
   // Raw tokens in, raw tokens out: as many as were asked for, whatever they mean.
   const sampling = samplingOptions({ ...flags, ignoreEos: flags.ignoreEos ?? ids !== undefined });
@@ -51,6 +53,8 @@ export async function generate(flags: GenerateFlags, io: Io): Promise<void> {
     if (!flags.quiet) {
       const speed = `${exact(promptIds.length)} tokens read in ${duration(prefillMs)}`;
       remark(io, `loaded in ${duration(loadMs)}, ${speed}, ${describeAnswer(result)}`);
+      const { drafted, accepted } = session.speculation;
+      if (speculate) remark(io, `${exact(accepted)} of ${exact(drafted)} drafted tokens were right`);
     }
     return;
   }
@@ -61,6 +65,7 @@ export async function generate(flags: GenerateFlags, io: Io): Promise<void> {
     ids: result.ids,
     text: result.text,
     finishReason: result.finishReason,
+    ...(speculate && { speculation: session.speculation }),
     seed: flags.temperature === 0 ? null : sampling.seed,
     ...(flags.logprobs !== undefined && {
       logprobs: result.chunks.map(({ id, logprob, topLogprobs }) => ({ id, logprob, top: topLogprobs })),
