@@ -21,20 +21,25 @@ test('text that may begin a stop is held back until that is clear', () => {
   expect(feed(['END'], ['EN'])).toEqual({ shown: ['', 'EN'], stopped: false });
 });
 
-test('of several stops the one that begins first counts', () => {
+test('of several stops the one that is complete first counts, and of those the longest', () => {
   expect(feed(['cd', 'bcx'], ['abcx', 'd']).shown).toEqual(['a']);
-  expect(feed(['bc', 'abcd'], ['abcd']).shown).toEqual(['']);
+  expect(feed(['bc', 'abcd'], ['abcd']).shown).toEqual(['a']);
+  expect(feed(['bc', 'abc'], ['abcd']).shown).toEqual(['']);
 });
 
-test('any cutting into pieces shows the text up to the first stop, and no part of a stop before it is over', () => {
+test('any cutting into pieces shows the same: the text up to the stop that is complete first', () => {
   const letters = fc.string({ unit: fc.constantFrom('a', 'b', 'c') });
   const stop = fc.string({ unit: fc.constantFrom('a', 'b', 'c'), minLength: 1, maxLength: 4 });
   fc.assert(
     fc.property(fc.array(letters), fc.array(stop, { maxLength: 3 }), (pieces, stops) => {
       const text = pieces.join('');
-      const first = Math.min(text.length, ...stops.map((stop) => text.indexOf(stop)).filter((at) => at >= 0));
+      let shownLength = text.length;
+      for (let end = 1; end <= text.length && shownLength === text.length; end++) {
+        const complete = stops.filter((stop) => text.slice(0, end).endsWith(stop));
+        if (complete.length > 0) shownLength = end - Math.max(...complete.map((stop) => stop.length));
+      }
       const { shown, stopped } = feed(stops, pieces);
-      expect(shown.join('')).toBe(text.slice(0, first));
+      expect(shown.join('')).toBe(text.slice(0, shownLength));
       expect(stopped).toBe(stops.some((stop) => text.includes(stop)));
     }),
     { numRuns: 1000 },

@@ -11,13 +11,19 @@ export class StopMatcher {
     this.#stops = stops;
   }
 
-  /** Takes a piece of text; returns what may be shown, and whether a stop string was met (nothing after it counts). */
+  /**
+   * Takes a piece of text; returns what may be shown, and whether a stop string was met (nothing after it counts). Of
+   * several the one that is complete first ends the text, the longest of those, however the text is cut into pieces.
+   */
   push(piece: string): { text: string; stopped: boolean } {
     const text = this.#held + piece;
-    const first = Math.min(...this.#stops.map((stop) => text.indexOf(stop)).filter((at) => at >= 0));
-    if (first !== Number.POSITIVE_INFINITY) {
+    const met = this.#stops
+      .map((stop) => ({ at: text.indexOf(stop), length: stop.length }))
+      .filter(({ at }) => at >= 0)
+      .sort((a, b) => a.at + a.length - (b.at + b.length) || a.at - b.at);
+    if (met[0] !== undefined) {
       this.#held = '';
-      return { text: text.slice(0, first), stopped: true };
+      return { text: text.slice(0, met[0].at), stopped: true };
     }
     const keep = Math.max(0, ...this.#stops.map((stop) => overlap(text, stop)));
     this.#held = text.slice(text.length - keep);
