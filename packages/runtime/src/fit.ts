@@ -47,12 +47,13 @@ export function checkFit(
   if (bytes <= free) return;
   throw new MarianaError(
     'OUT_OF_MEMORY',
-    `${name}: its weights take ${gigabytes(bytes)} on backend ${backend.name}, which has ${gigabytes(free)} left; ` +
+    `${name}: its weights take ${amount(bytes)} on backend ${backend.name}, which has ${amount(free)} left; ` +
       'use a smaller weight format or a larger machine',
     { details: { bytes, free } },
   );
 }
 
-function gigabytes(bytes: number): string {
-  return `${(bytes / 2 ** 30).toFixed(2)} GiB`;
+function amount(bytes: number): string {
+  const [size, unit] = bytes < 2 ** 30 ? [2 ** 20, 'MiB'] : [2 ** 30, 'GiB'];
+  return `${(bytes / size).toFixed(2)} ${unit}`;
 }
