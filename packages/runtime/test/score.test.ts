@@ -27,7 +27,7 @@ test('logits and drafts are the goldens, in chunks of any size', async () => {
   const ids = [...(await golden.integers('p1.input_ids'))];
   const backend = reference();
   const model = await Model.load(fixturePath('tiny-mtp'), { backend, mtp: true });
-  await score(model, ids, { chunk: 1, mtp: true }); // makes the cache, and the matrices that reading it takes
+  await scoreWithLogits(model, ids, { chunk: 1, mtp: true }); // makes the cache, and the matrices that reading it takes
   const before = backend.memory().tensors;
   for (const chunk of [1, 5, 32, ids.length, 1000]) {
     const result = await scoreWithLogits(model, ids, { chunk, mtp: true });
