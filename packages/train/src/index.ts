@@ -18,6 +18,7 @@ export {
   fp8InputGradient,
   fp8Linear,
   fp8WeightGradient,
+  roundToFp8,
 } from './fp8/linear.ts';
 export { Bf16Product, Fp8Product, type Precision, productFor, usesShortFormat } from './fp8/products.ts';
 export {

@@ -64,12 +64,21 @@ export function fp8InputGradient(
   backend: Backend,
   dy: Tensor,
   weight: Fp8Blocks,
+  options?: Fp8LinearOptions,
+): { dx: Tensor; dy: Fp8Tiles } {
+  return backend.scope(() => inputGradient(backend, dy, dequantizeFp8Blocks(backend, weight), options));
+}
+
+/** Dgrad by the F32 values of the weight's blocks. */
+function inputGradient(
+  backend: Backend,
+  dy: Tensor,
+  weight: Tensor,
   { gradientScale = 'f32' }: Fp8LinearOptions = {},
 ): { dx: Tensor; dy: Fp8Tiles } {
   return backend.scope(() => {
     const tiles = quantizeFp8Tiles(backend, dy, { scaleFormat: gradientScale });
-    const dx = backend.matmul(dequantizeFp8Tiles(backend, tiles), dequantizeFp8Blocks(backend, weight));
-    return { dx, dy: tiles };
+    return { dx: backend.matmul(dequantizeFp8Tiles(backend, tiles), weight), dy: tiles };
   });
 }
 
@@ -104,8 +113,8 @@ export function fp8WeightGradient(
  *
  * @param x - F32 [..., in].
  * @param weight - F32 [out, in]: the master weight.
- * @param blocks - The weight already quantised, on the backend that computes; default: done here. It must outlive the
- *   backward pass.
+ * @param rounded - The F32 values that the weight has in FP8 (`dequantizeFp8Blocks` of `quantizeFp8Blocks`), on the
+ *   backend that computes, for callers that use a weight more than once. Default: made here.
  * @returns F32 [..., out].
  */
 export function fp8Linear(
@@ -113,27 +122,30 @@ export function fp8Linear(
   x: Tensor,
   weight: Tensor,
   options: Fp8LinearOptions = {},
-  blocks?: Fp8Blocks,
+  rounded?: Tensor,
 ): Tensor {
   const [out, inputs] = weight.shape as [number, number];
   return backend.scope(() => {
     const rows = backend.reshape(x, [inputs === 0 ? 0 : x.size / inputs, inputs]);
     const y = differentiable(backend, 'fp8Linear', [rows, weight], (inner, [activations, master]) => {
-      const quantized = blocks ?? quantizeFp8Blocks(inner, master!, { scaleFormat: options.weightScale ?? 'f32' });
-      const forward = fp8Forward(inner, activations!, quantized, options);
+      const matrix = rounded ?? roundToFp8(inner, master!, options);
+      const tiles = quantizeFp8Tiles(inner, activations!, { scaleFormat: options.inputScale ?? 'f32' });
       return {
-        output: forward.y,
-        saved: [forward.x.codes, forward.x.scales, quantized.codes, quantized.scales],
-        backward: (dy, [codes, scales, weightCodes, weightScales], [needsInput, needsWeight]) => {
-          const blocksOf = { codes: weightCodes!, scales: weightScales! };
-          const tiles = { codes: codes!, scales: scales! };
-          return [
-            needsInput ? fp8InputGradient(inner, dy, blocksOf, options).dx : undefined,
-            needsWeight ? fp8WeightGradient(inner, dy, tiles, options).dw : undefined,
-          ];
-        },
+        output: inner.matmul(dequantizeFp8Tiles(inner, tiles), matrix, { transposeB: true }),
+        saved: [tiles.codes, tiles.scales, matrix],
+        backward: (dy, [codes, scales, savedMatrix], [needsInput, needsWeight]) => [
+          needsInput ? inputGradient(inner, dy, savedMatrix!, options).dx : undefined,
+          needsWeight ? fp8WeightGradient(inner, dy, { codes: codes!, scales: scales! }, options).dw : undefined,
+        ],
       };
     });
     return backend.reshape(y, [...x.shape.slice(0, -1), out]);
   });
+}
+
+/** The F32 values that a weight has once it went through FP8. */
+export function roundToFp8(backend: Backend, weight: Tensor, { weightScale = 'f32' }: Fp8LinearOptions = {}): Tensor {
+  return backend.scope(() =>
+    dequantizeFp8Blocks(backend, quantizeFp8Blocks(backend, weight, { scaleFormat: weightScale })),
+  );
 }

@@ -3,10 +3,9 @@
  * weight in its short form for as long as the parameter lives, which is one training step: forward and backward, and all
  * micro-batches, use the same numbers.
  */
-import type { Backend, Tensor } from '@mariana/core';
-import type { AutodiffBackend, LinearProduct } from '../autodiff/index.ts';
-import { type Fp8LinearOptions, fp8Linear } from './linear.ts';
-import { type Fp8Blocks, quantizeFp8Blocks } from './quantize.ts';
+import type { Tensor } from '@mariana/core';
+import type { LinearProduct, RecordingBackend } from '../autodiff/index.ts';
+import { type Fp8LinearOptions, fp8Linear, roundToFp8 } from './linear.ts';
 
 /** Number format of the operands of linear layers; sums, master weights and gradients are F32 in each. */
 export type Precision = 'f32' | 'bf16' | 'fp8';
@@ -14,26 +13,21 @@ export type Precision = 'f32' | 'bf16' | 'fp8';
 /** All three products on E4M3 operands (`fp8Linear`). */
 export class Fp8Product implements LinearProduct {
   readonly #options: Fp8LinearOptions;
-  #blocks: Fp8Blocks | undefined;
+  #weight: Tensor | undefined;
 
   constructor(options: Fp8LinearOptions = {}) {
     this.#options = options;
   }
 
-  linear(backend: AutodiffBackend, x: Tensor, weight: Tensor): Tensor {
-    this.#blocks ??= this.#quantize(backend.inner, backend.unwrap(weight));
-    return fp8Linear(backend, x, weight, this.#options, this.#blocks);
-  }
-
-  #quantize(inner: Backend, weight: Tensor): Fp8Blocks {
-    const { codes, scales } = quantizeFp8Blocks(inner, weight, { scaleFormat: this.#options.weightScale ?? 'f32' });
-    return { codes: inner.keep(codes), scales: inner.keep(scales) };
+  linear(backend: RecordingBackend, x: Tensor, weight: Tensor): Tensor {
+    const { inner } = backend;
+    this.#weight ??= inner.keep(roundToFp8(inner, backend.unwrap(weight), this.#options));
+    return fp8Linear(backend, x, weight, this.#options, this.#weight);
   }
 
   [Symbol.dispose](): void {
-    this.#blocks?.codes.dispose();
-    this.#blocks?.scales.dispose();
-    this.#blocks = undefined;
+    this.#weight?.dispose();
+    this.#weight = undefined;
   }
 }
 
@@ -41,22 +35,23 @@ export class Fp8Product implements LinearProduct {
 export class Bf16Product implements LinearProduct {
   #weight: Tensor | undefined;
 
-  linear(backend: AutodiffBackend, x: Tensor, weight: Tensor): Tensor {
-    this.#weight ??= backend.inner.keep(backend.inner.cast(backend.unwrap(weight), 'bf16'));
+  linear(backend: RecordingBackend, x: Tensor, weight: Tensor): Tensor {
+    const { inner } = backend;
+    const round = (tensor: Tensor) => inner.scope(() => inner.cast(inner.cast(tensor, 'bf16'), 'f32'));
+    this.#weight ??= inner.keep(round(backend.unwrap(weight)));
     const rounded = this.#weight;
     const [out, inputs] = weight.shape as [number, number];
     return backend.scope(() => {
       const rows = backend.reshape(x, [inputs === 0 ? 0 : x.size / inputs, inputs]);
-      const y = backend.custom('bf16Linear', [rows, weight], (inner, [activations]) => {
+      const y = backend.custom('bf16Linear', [rows, weight], (_, [activations]) => {
         const short = inner.cast(activations!, 'bf16');
-        const output = inner.matmul(inner.cast(short, 'f32'), inner.cast(rounded, 'f32'), { transposeB: true });
         return {
-          output,
+          output: inner.matmul(inner.cast(short, 'f32'), rounded, { transposeB: true }),
           saved: [short, rounded],
           backward: (gradient, [input, matrix], [needsInput, needsWeight]) => {
-            const dy = inner.cast(inner.cast(gradient, 'bf16'), 'f32');
+            const dy = round(gradient);
             return [
-              needsInput ? inner.matmul(dy, inner.cast(matrix!, 'f32')) : undefined,
+              needsInput ? inner.matmul(dy, matrix!) : undefined,
               needsWeight ? inner.matmul(dy, inner.cast(input!, 'f32'), { transposeA: true }) : undefined,
             ];
           },

@@ -45,11 +45,8 @@ export function quantizeFp8Tiles(backend: Backend, x: Tensor, { scaleFormat = 'f
 
 /** The F32 values of a matrix in tiles. */
 export function dequantizeFp8Tiles(backend: Backend, { codes, scales }: Fp8Tiles): Tensor {
-  return backend.scope(() => {
-    const [rows, columns] = checkMatrix('dequantizeFp8Tiles', codes);
-    const spread = repeatColumns(backend, scales, rows, columns);
-    return backend.binary('mul', backend.cast(codes, 'f32'), spread);
-  });
+  const [rows, columns] = checkMatrix('dequantizeFp8Tiles', codes);
+  return backend.scope(() => scaleColumns(backend, backend.cast(codes, 'f32'), scales, rows, columns));
 }
 
 /** Quantises a weight, F32 [out, in], in blocks of 128 x 128. */
@@ -85,6 +82,15 @@ function nextPowerOfTwo(backend: Backend, x: Tensor): Tensor {
   const guess = backend.unary('exp2', backend.unary('ceil', backend.unary('log2', x)));
   // The logarithm of a number just above a power of two may round down to it.
   return backend.where(backend.binary('less', guess, x), backend.binary('add', guess, guess), guess);
+}
+
+/** values [rows, columns] times scales [rows, tiles], each for 128 columns: broadcast where tiles are whole. */
+function scaleColumns(backend: Backend, values: Tensor, scales: Tensor, rows: number, columns: number): Tensor {
+  if (columns <= GROUP && columns > 0) return backend.binary('mul', values, scales);
+  if (columns % GROUP !== 0) return backend.binary('mul', values, repeatColumns(backend, scales, rows, columns));
+  const tiles = backend.reshape(values, [rows, columns / GROUP, GROUP]);
+  const scaled = backend.binary('mul', tiles, backend.reshape(scales, [rows, columns / GROUP, 1]));
+  return backend.reshape(scaled, [rows, columns]);
 }
 
 /** scales [rows, tiles] to [rows, columns], each repeated 128 times. */
