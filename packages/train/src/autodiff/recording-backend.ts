@@ -14,7 +14,15 @@ import {
   type TensorDType,
 } from '@mariana/core';
 import type { Rule, Save } from './elementwise-rules.ts';
-import { type BackwardRule, type Node, propagate, releaseVariable, type Variable, type WriteCounts } from './graph.ts';
+import {
+  type BackwardRule,
+  type Node,
+  propagate,
+  releaseVariable,
+  type Saved,
+  type Variable,
+  type WriteCounts,
+} from './graph.ts';
 import { sumTo, zerosOf } from './shapes.ts';
 
 /** What an operation with a gradient of its own did; see `RecordingBackend.custom`. */
@@ -310,7 +318,7 @@ export abstract class RecordingBackend extends Backend {
     const result = this.adopt(output);
     const variables = this.#paused > 0 ? [] : inputs.map((input) => this.#variables.get(input));
     if (!variables.some((variable) => variable !== undefined)) return result;
-    const saved: Node['saved'][number][] = [];
+    const saved: Saved[] = [];
     const save = (tensor: Tensor) => {
       const handle = this.inner.keep(this.inner.reshape(tensor, tensor.shape));
       saved.push({ tensor: handle, writes: this.#writes.get(handle.storage) ?? 0 });

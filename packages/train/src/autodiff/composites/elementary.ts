@@ -14,7 +14,7 @@ export function softmax(backend: RecordingBackend, x: Tensor): Tensor {
   });
 }
 
-export function softmaxGradient(backend: Backend, dy: Tensor, y: Tensor): Tensor {
+function softmaxGradient(backend: Backend, dy: Tensor, y: Tensor): Tensor {
   const weighted = backend.binary('mul', dy, y);
   const sum = backend.reduce('sum', weighted, -1, { keepDims: true });
   return backend.binary('sub', weighted, backend.binary('mul', y, sum));
