@@ -33,23 +33,29 @@ export interface Timed {
   readonly otherCores: number | null;
 }
 
-/** Runs `work` and times it. */
-export async function timed(work: () => unknown): Promise<Timed> {
+/** Runs `work` and times it; the result is handed back too. */
+export async function timed<T>(work: () => T | Promise<T>): Promise<Timed & { readonly result: T }> {
   const busy = busySeconds();
   const own = process.cpuUsage();
   const start = performance.now();
-  await work();
+  const result = await work();
   const ms = performance.now() - start;
   const { user, system } = process.cpuUsage(own);
   const cpuMs = (user + system) / 1e3;
-  if (busy === null) return { ms, cpuMs, otherCores: null };
+  if (busy === null) return { ms, cpuMs, otherCores: null, result };
   const others = (busySeconds()! - busy) * 1e3 - cpuMs;
-  return { ms, cpuMs, otherCores: Math.max(0, others) / ms };
+  return { ms, cpuMs, otherCores: Math.max(0, others) / ms, result };
+}
+
+/** Runs `work` and times it. */
+export async function time(work: () => unknown): Promise<Timed> {
+  const { ms, cpuMs, otherCores } = await timed(work);
+  return { ms, cpuMs, otherCores };
 }
 
 /** The cores that are busy over the next moment, while this program only waits. */
 export async function otherCoresNow(ms = 1000): Promise<number | null> {
-  return (await timed(() => new Promise((resolve) => setTimeout(resolve, ms)))).otherCores;
+  return (await time(() => new Promise((resolve) => setTimeout(resolve, ms)))).otherCores;
 }
 
 /** The load average over one minute. */

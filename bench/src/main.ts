@@ -1,1 +1,74 @@
-/** The benchmark's command. */
+/** `pnpm bench`: brings models and peers, measures group by group, prints tables and writes JSON. See docs/performance.md. */
+import { mkdir, writeFile } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { goals } from './goals.ts';
+import { machine } from './machine.ts';
+import { modelFiles, warm } from './model-files.ts';
+import { type GroupName, HELP, type Options, parseOptions } from './options.ts';
+import { cacheFolder } from './peers/cache-folder.ts';
+import { llamaPython, nodePeers } from './peers/install.ts';
+import { report } from './report.ts';
+import { Results } from './results.ts';
+import { note, runGroup, type Spec } from './run-group.ts';
+import { contextSpecs, formatSpecs, loadSpecs, modelSpecs, type Parts, productSpecs } from './specs.ts';
+
+const SPECS: Readonly<Record<GroupName, (parts: Parts) => Spec[]>> = {
+  model: modelSpecs,
+  formats: formatSpecs,
+  load: loadSpecs,
+  context: contextSpecs,
+  products: productSpecs,
+};
+
+try {
+  const options = parseOptions(process.argv.slice(2));
+  if (options === null) process.stdout.write(HELP);
+  else await bench(options);
+} catch (error) {
+  process.stderr.write(`bench: ${(error as Error).message}\n`);
+  process.exitCode = 1;
+}
+
+async function bench(options: Options): Promise<void> {
+  const results = new Results(machine());
+  const folder = cacheFolder();
+  await mkdir(folder, { recursive: true });
+  const model = await modelFiles(folder);
+  const bring = async (name: string, install: (folder: string) => Promise<string>) => {
+    if (!options.peers) return undefined;
+    try {
+      return await install(folder);
+    } catch (error) {
+      note(`${name}: ${(error as Error).message}`);
+      results.miss(name, error);
+      return undefined;
+    }
+  };
+  const node = await bring('node-llama-cpp and TensorFlow.js', nodePeers);
+  const python = await bring('llama.cpp', llamaPython);
+  const parts = { options, model, node, python };
+
+  for (const file of model.files) await warm(file);
+  for (const group of options.groups) {
+    const specs = SPECS[group](parts).filter(({ name }) => name.includes(options.subject));
+    await runGroup(results, specs, { name: group, rounds: options.repeats, fresh: group === 'load' });
+  }
+
+  const text = report(results);
+  process.stdout.write(`\n${options.quick ? 'A quick run: not for publishing.\n\n' : ''}${text}`);
+  const path = options.json ?? defaultPath(results);
+  await mkdir(dirname(path), { recursive: true });
+  await writeFile(path, `${JSON.stringify(asJson(results, options), null, 2)}\n`);
+  note(`\nwritten to ${path}`);
+}
+
+function defaultPath({ date }: Results): string {
+  return fileURLToPath(new URL(`../results/${date.replaceAll(':', '-').slice(0, 19)}.json`, import.meta.url));
+}
+
+function asJson(results: Results, options: Options) {
+  const { date, machine, surroundings, missing, samples, greetings } = results;
+  const subjects = Object.fromEntries(greetings);
+  return { date, machine, options, surroundings, subjects, missing, goals: goals(results), samples };
+}

@@ -48,7 +48,12 @@ describe('ratio', () => {
 
   test('leaves out rounds in which others used the cores, whichever side they disturbed', () => {
     const samples = [...of('a', [20, 90, 30, 40], [0, 1, 0, 0]), ...of('b', [10, 10, 1, 20], [0, 0, 0.5, 0])];
-    expect(ratio(samples, series('a'), series('b'))).toMatchObject({ value: 2, rounds: 4, quietRounds: 2, valid: true });
+    expect(ratio(samples, series('a'), series('b'))).toMatchObject({
+      value: 2,
+      rounds: 4,
+      quietRounds: 2,
+      valid: true,
+    });
   });
 
   test('is not valid when most rounds were disturbed', () => {

@@ -18,7 +18,11 @@ test('columns are as wide as their widest cell, and numbers stand to the right',
 });
 
 test('a reason with bars and line ends stays in its cell', () => {
-  expect(table([['a'], ['x | y\nz']]).split('\n').at(-1)).toBe('| x \\| y z |');
+  expect(
+    table([['a'], ['x | y\nz']])
+      .split('\n')
+      .at(-1),
+  ).toBe('| x \\| y z |');
 });
 
 test('numbers have three digits that count', () => {

@@ -108,11 +108,13 @@ def main():
         ggml = ctypes.CDLL(os.path.join(folder, "libggml.so"))
         ggml.ggml_backend_load_all_from_path.argtypes = [ctypes.c_char_p]
         ggml.ggml_backend_load_all_from_path(folder.encode())
-    start = time.perf_counter()
-    subject = Subject(llama, path, threads, 1024, 512)
+    made = []
+    loading = timed(lambda: made.append(Subject(llama, path, threads, 1024, 512)))
+    subject = made[0]
     say(
         {
-            "loadMs": (time.perf_counter() - start) * 1e3,
+            "loadMs": loading["ms"],
+            "otherCores": loading["otherCores"],
             "about": f"llama-cpp-python {llama.__version__}",
             "system": llama.llama_print_system_info().decode(),
         }

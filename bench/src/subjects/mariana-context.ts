@@ -7,7 +7,7 @@
 import { cpu } from '@mariana/backend-cpu';
 import { LatentCache, PagePool } from '@mariana/layers';
 import { Model } from '@mariana/runtime';
-import { timed } from '../machine.ts';
+import { time } from '../machine.ts';
 import { serve } from '../serve.ts';
 
 const [location = '', weights = 'int8', threads = '1', dtype = 'bf16', longest = '0'] = process.argv.slice(2);
@@ -48,7 +48,7 @@ async function decode({ past: length, ids }: { past: number; ids: number[] }) {
   using cache = past.fork();
   cache.truncate(length);
   await step(cache, ids[0]!); // takes the page that it needs, and prepares what is prepared once
-  return await timed(async () => {
+  return await time(async () => {
     for (const id of ids) await step(cache, id);
   });
 }

@@ -14,7 +14,7 @@ import {
   packWeights,
   quantizeActivations,
 } from '../../../packages/backend-cpu/src/wasm/index.ts';
-import { timed } from '../machine.ts';
+import { time } from '../machine.ts';
 import { peakMemory, serve } from '../serve.ts';
 
 const [ROWS, COLS] = [512, 1024];
@@ -51,13 +51,13 @@ for (let i = 1; i < count; i++) arena.u8.copyWithin(set + i * size, set, set + b
 /** Runs something on every block of a round, and gives the rate in bytes a second. */
 async function overBlocks(run: (at: number) => void, blockBytes: number) {
   const places = Array.from({ length: BLOCKS }, () => set + Math.floor(Math.random() * count) * size);
-  const time = await timed(() => {
+  const spent = await time(() => {
     for (const at of places) {
       run(at);
       job.run();
     }
   });
-  return { ...time, bytesPerSecond: (BLOCKS * blockBytes) / (time.ms / 1e3) };
+  return { ...spent, bytesPerSecond: (BLOCKS * blockBytes) / (spent.ms / 1e3) };
 }
 
 const read = () =>

@@ -4,19 +4,20 @@
  */
 import { cpu } from '@mariana/backend-cpu';
 import { Model } from '@mariana/runtime';
-import { timed } from '../machine.ts';
+import { time, timed } from '../machine.ts';
 import { peakMemory, serve } from '../serve.ts';
 import { weightBytesPerToken } from './weight-bytes.ts';
 
 const [location = '', weights = 'native', threads = '1'] = process.argv.slice(2);
-const started = performance.now();
-const backend = await cpu({ weights: weights as 'native' | 'fp8' | 'int8' | 'int4', threads: Number(threads) });
-const model = await Model.load(location, { backend });
-const loadMs = performance.now() - started;
+const loading = await timed(async () => {
+  const backend = await cpu({ weights: weights as 'native' | 'fp8' | 'int8' | 'int4', threads: Number(threads) });
+  return { backend, model: await Model.load(location, { backend }) };
+});
+const { backend, model } = loading.result;
 
 async function prefill({ ids }: { ids: number[] }) {
   using session = model.session();
-  return await timed(async () => {
+  return await time(async () => {
     await session.append(ids);
     await session.nextLogits();
   });
@@ -27,7 +28,7 @@ async function decode({ prompt, ids }: { prompt: number[]; ids: number[] }) {
   using session = model.session();
   await session.append(prompt);
   await session.nextLogits();
-  return await timed(async () => {
+  return await time(async () => {
     for (const id of ids) {
       session.push(id);
       await session.nextLogits();
@@ -40,7 +41,7 @@ async function generate({ prompt, tokens }: { prompt: number[]; tokens: number }
   using session = model.session();
   await session.append(prompt);
   await session.nextLogits();
-  return await timed(async () => {
+  return await time(async () => {
     for await (const _ of session.generate([], { maxTokens: tokens, temperature: 0, ignoreEos: true })) {
       // The tokens themselves are of no interest.
     }
@@ -54,7 +55,13 @@ async function logits({ ids, size }: { ids: number[]; size: number }) {
 }
 
 await serve(
-  { loadMs, about: `Mariana, ${backend.engine.kernels.build} kernels`, weightBytes: weightBytesPerToken(model) },
+  {
+    loadMs: loading.ms,
+    otherCores: loading.otherCores,
+    about: `Mariana, ${backend.engine.kernels.build} kernels`,
+    weightBytes: weightBytesPerToken(model),
+    heldBytes: backend.memory().bytes,
+  },
   { prefill, decode, generate, logits, memory: peakMemory },
 );
 model.dispose();

@@ -5,7 +5,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { timed } from '../machine.ts';
+import { time, timed } from '../machine.ts';
 import { peakMemory, serve } from '../serve.ts';
 
 const [folder = '', modelPath = '', threads = '1'] = process.argv.slice(2);
@@ -21,16 +21,16 @@ interface LlamaModel {
 interface Sequence {
   clearHistory(): Promise<void>;
   evaluate(tokens: number[], options: object): AsyncIterable<number>;
-  evaluateWithoutGeneratingNewTokens(tokens: number[]): Promise<void>;
 }
 
-const started = performance.now();
-const { getLlama } = (await import(pathToFileURL(join(home, 'dist', 'index.js')).href)) as NodeLlamaCpp;
-const llama = await getLlama({ gpu: false, build: 'never', maxThreads: Number(threads), logLevel: 'error' });
-const model = await llama.loadModel({ modelPath });
-const context = await model.createContext({ contextSize: 1024, batchSize: 512, threads: Number(threads) });
-const sequence = context.getSequence();
-const loadMs = performance.now() - started;
+const loading = await timed(async () => {
+  const { getLlama } = (await import(pathToFileURL(join(home, 'dist', 'index.js')).href)) as NodeLlamaCpp;
+  const llama = await getLlama({ gpu: false, build: 'never', maxThreads: Number(threads), logLevel: 'error' });
+  const model = await llama.loadModel({ modelPath });
+  const context = await model.createContext({ contextSize: 1024, batchSize: 512, threads: Number(threads) });
+  return context.getSequence();
+});
+const sequence = loading.result;
 
 /** The next `count` tokens after a prompt; the likeliest, so that choosing takes next to no time. */
 async function take(prompt: number[], count: number): Promise<number> {
@@ -46,16 +46,19 @@ async function take(prompt: number[], count: number): Promise<number> {
 
 async function prefill({ ids }: { ids: number[] }) {
   await sequence.clearHistory();
-  return await timed(() => take(ids, 1));
+  return await time(() => take(ids, 1));
 }
 
 /** As many tokens as there are `ids`; which ones is up to the model here. */
 async function decode({ prompt, ids }: { prompt: number[]; ids: number[] }) {
   await sequence.clearHistory();
   const first = await take(prompt, 1);
-  return await timed(() => take([first], ids.length));
+  return await time(() => take([first], ids.length));
 }
 
 const { version } = JSON.parse(readFileSync(join(home, 'package.json'), 'utf8')) as { version: string };
-await serve({ loadMs, about: `node-llama-cpp ${version}` }, { prefill, decode, memory: peakMemory });
+await serve(
+  { loadMs: loading.ms, otherCores: loading.otherCores, about: `node-llama-cpp ${version}` },
+  { prefill, decode, memory: peakMemory },
+);
 process.exit(0);

@@ -1,5 +1,5 @@
 /** Timing of matrix-vector products that are done again and again, the same way for Mariana and for TensorFlow.js. */
-import { type Timed, timed } from '../machine.ts';
+import { type Timed, time } from '../machine.ts';
 
 export interface ProductRequest {
   readonly rows: number;
@@ -22,8 +22,8 @@ export async function repeat(product: () => unknown, ms: number): Promise<Produc
   };
   await until(ms / 10);
   products = 0;
-  const time = await timed(() => until(ms));
-  return { ...time, products };
+  const spent = await time(() => until(ms));
+  return { ...spent, products };
 }
 
 /** Numbers between -1 and 1. */
