@@ -56,6 +56,7 @@ Exit codes: 0 done; 2 bad input, and one line says what, where and what to do;
 130 interrupted; 1 a fault of the program.`;
 
 const MODEL = 'folder with config.json and *.safetensors, URL of such a folder, or name of a preset (random weights)';
+const SPECULATE = 'draft tokens by multi-token prediction: the same text, faster where drafts are good';
 
 function addModelOptions(command: Command): Command {
   return command
@@ -80,7 +81,7 @@ function addGenerate(program: Command, io: Io): void {
   addSamplingOptions(command)
     .option('--logprobs <n>', 'with --json: log-probabilities of each token and of n alternatives', whole(0))
     .option('--context <n>', 'most tokens of prompt and answer together (default: what the model allows)', whole(1))
-    .option('--speculate', 'draft tokens by multi-token prediction: the same text, faster where drafts are good')
+    .option('--speculate', SPECULATE)
     .addHelpText(
       'after',
       `
@@ -99,6 +100,7 @@ function addChat(program: Command, io: Io): void {
     .option('--max-tokens <n>', 'most tokens of an answer (default: as many as the context holds)', whole(1));
   addSamplingOptions(command)
     .option('--context <n>', 'most tokens of the conversation (default: what the model allows)', whole(1))
+    .option('--speculate', SPECULATE)
     .addHelpText(
       'after',
       `

@@ -1,5 +1,5 @@
 /** Loading a model for a command: backend, progress, and everything freed again afterwards. */
-import { Model } from '@mariana/runtime';
+import { Model, type Session } from '@mariana/runtime';
 import { type BackendOptions, openBackend } from './backends.ts';
 import { bytes } from './format.ts';
 import { type Io, remark } from './io.ts';
@@ -57,4 +57,12 @@ export async function loadModel(options: ModelOptions, io: Io, { mtp = false } =
     backend.dispose();
     throw error;
   }
+}
+
+/** A session as the options of `generate` and `chat` ask for it. */
+export function openSession(
+  model: Model,
+  { context, speculate = false }: { readonly context?: number; readonly speculate?: boolean },
+): Session {
+  return model.session({ speculate, ...(context !== undefined && { contextLength: context }) });
 }

@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Tokenizer } from '@mariana/tokenizer';
 import { beforeAll, expect, test } from 'vitest';
-import { batch, finish, json, mariana, start } from './program.ts';
+import { batch, finish, json, mariana, type Outcome, start } from './program.ts';
 import { scratchFolder } from './scratch.ts';
 
 const model = join(scratchFolder(), 'model');
@@ -58,6 +58,15 @@ test('without --json answers are text', async () => {
   const { code, stdout } = await mariana(CHAT, 'Hello\n');
   expect(code).toBe(0);
   expect(stdout).toBe(`${lines(asJson.stdout)[0].content}\n`);
+});
+
+test('--speculate changes nothing about the answers', async () => {
+  const drafting = join(model, '..', 'drafting');
+  json((await batch([['init', '--preset', 'tiny-mtp', '--out', drafting, '--tokenizer', '--json']]))[0]!);
+  const run = ['chat', '--model', drafting, '--temperature', '0', '--max-tokens', '8', '--json'];
+  const ids = (outcome: Outcome) => lines(outcome.stdout).map((line) => line.ids);
+  const plain = await mariana(run, 'Hello\nAgain\n');
+  expect(ids(await mariana([...run, '--speculate'], 'Hello\nAgain\n'))).toEqual(ids(plain));
 });
 
 test('a message beyond the context, or an unknown command, is bad input', async () => {

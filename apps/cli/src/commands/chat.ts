@@ -9,18 +9,19 @@ import type { ChatMessage } from '@mariana/tokenizer';
 import { type Answer, answer, describeAnswer } from '../answer.ts';
 import { exact } from '../format.ts';
 import { type Io, print, printJson, remark, showable } from '../io.ts';
-import { loadModel, type ModelOptions } from '../load-model.ts';
+import { loadModel, type ModelOptions, openSession } from '../load-model.ts';
 import { type SamplingFlags, samplingOptions } from '../sampling-options.ts';
 
 export interface ChatFlags extends ModelOptions, SamplingFlags {
   readonly system?: string;
   readonly context?: number;
+  readonly speculate?: true;
 }
 
 const HELP = 'Type a message. /reset forgets the conversation, /exit ends it, ctrl-C stops an answer.';
 
 export async function chat(flags: ChatFlags, io: Io): Promise<void> {
-  using loaded = await loadModel(flags, io);
+  using loaded = await loadModel(flags, io, { mtp: flags.speculate === true });
   const { model } = loaded;
   if (!model.requireTokenizer().hasChatTemplate()) {
     throw new MarianaError(
@@ -29,7 +30,7 @@ export async function chat(flags: ChatFlags, io: Io): Promise<void> {
     );
   }
   const isDialogue = io.stdin.isTTY === true && io.stdout.isTTY === true && flags.json === undefined;
-  using session = model.session(flags.context === undefined ? {} : { contextLength: flags.context });
+  using session = openSession(model, flags);
   const conversation = new Conversation(model, session, flags, io);
   if (isDialogue) remark(io, HELP);
   await readLines(io, isDialogue, conversation);

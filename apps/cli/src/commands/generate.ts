@@ -4,7 +4,7 @@ import type { GeneratedChunk, Session } from '@mariana/runtime';
 import { answer, describeAnswer } from '../answer.ts';
 import { duration, exact, rate, rounded } from '../format.ts';
 import { type Io, print, printJson, remark, showable } from '../io.ts';
-import { loadModel, type ModelOptions } from '../load-model.ts';
+import { loadModel, type ModelOptions, openSession } from '../load-model.ts';
 import { Progress } from '../progress.ts';
 import { type SamplingFlags, samplingOptions } from '../sampling-options.ts';
 
@@ -25,7 +25,7 @@ export async function generate(flags: GenerateFlags, io: Io): Promise<void> {
   using loaded = await loadModel(flags, io, { mtp: speculate });
   const { model, loadMs } = loaded;
   const { signal } = io.interrupts;
-  using session = model.session({ speculate, ...(flags.context !== undefined && { contextLength: flags.context }) });
+  using session = openSession(model, flags);
   const promptIds = ids ?? model.requireTokenizer().encode(prompt!);
   // Raw tokens in, raw tokens out: as many as were asked for, whatever they mean.
   const sampling = samplingOptions({ ...flags, ignoreEos: flags.ignoreEos ?? ids !== undefined });
