@@ -21,6 +21,8 @@ export type ErrorCode =
   | 'TENSOR_UNEXPECTED' // a tensor that the config has no place for
   | 'TENSOR_MISMATCH' // a tensor whose dtype or shape is not what the config asks for
   | 'TENSOR_INVALID' // values that cannot be used: FP8 NaN codes, infinite scales
+  // training data
+  | 'DATA_INVALID' // text that cannot be learned from; the message carries file and line
   // tensors and backends
   | 'SHAPE_MISMATCH'
   | 'DTYPE_MISMATCH'

@@ -10,10 +10,19 @@ export {
 } from './balance/balance-losses.ts';
 export { expertLoad, maxViolation, updateBias } from './balance/expert-load.ts';
 export { type ExtendContextOptions, extendContext } from './context/extend-context.ts';
+export { type DocumentPiece, jsonlDocuments, textDocument } from './data/documents.ts';
+export { type LearnedTokenizer, type LearnTokenizerOptions, learnTokenizer } from './data/learn-tokenizer.ts';
 export { PackedData, type PackedDataOptions, packDocuments, type TrainingData } from './data/packed-data.ts';
+export {
+  type TokenizedDocuments,
+  type TokenizeOptions,
+  type TokenStream,
+  tokenizeDocuments,
+} from './data/tokenize-documents.ts';
 export { type ExportDType, exportConfig, exportTensors } from './export/export-model.ts';
 export {
   type Fp8LinearOptions,
+  type Fp8Observer,
   fp8Forward,
   fp8InputGradient,
   fp8Linear,
@@ -30,6 +39,7 @@ export {
   quantizeFp8Blocks,
   quantizeFp8Tiles,
 } from './fp8/quantize.ts';
+export { type Fp8Range, Fp8RangeRecorder, type Fp8Ranges } from './fp8/range-recorder.ts';
 export { type CrossEntropy, crossEntropy } from './losses/cross-entropy.ts';
 export {
   type DepthPrediction,

@@ -22,6 +22,21 @@ import {
   quantizeFp8Tiles,
 } from './quantize.ts';
 
+/** Looks on while operands are quantised, to measure them. It must not change or free what it is shown. */
+export interface Fp8Observer {
+  /**
+   * @param backend - What computes; tensors made on it live until the scope around the product ends, unless kept.
+   * @param values - F32, before quantisation.
+   * @param quantized - The same in tiles or blocks.
+   */
+  observe(
+    backend: Backend,
+    operand: 'activation' | 'weight' | 'gradient',
+    values: Tensor,
+    quantized: Fp8Tiles | Fp8Blocks,
+  ): void;
+}
+
 /** Scale formats of the three operands of an FP8 linear layer. */
 export interface Fp8LinearOptions {
   /** Of activations. Default `f32`. */
@@ -30,6 +45,8 @@ export interface Fp8LinearOptions {
   readonly weightScale?: ScaleFormat;
   /** Of gradients. Default `f32`. */
   readonly gradientScale?: ScaleFormat;
+  /** Sees the operands of `fp8Linear`: activations and gradients in the tiles of Fprop and Dgrad, weights in blocks. */
+  readonly observer?: Fp8Observer;
 }
 
 /**
@@ -74,10 +91,11 @@ function inputGradient(
   backend: Backend,
   dy: Tensor,
   weight: Tensor,
-  { gradientScale = 'f32' }: Fp8LinearOptions = {},
+  { gradientScale = 'f32', observer }: Fp8LinearOptions = {},
 ): { dx: Tensor; dy: Fp8Tiles } {
   return backend.scope(() => {
     const tiles = quantizeFp8Tiles(backend, dy, { scaleFormat: gradientScale });
+    observer?.observe(backend, 'gradient', dy, tiles);
     return { dx: backend.matmul(dequantizeFp8Tiles(backend, tiles), weight), dy: tiles };
   });
 }
@@ -130,6 +148,7 @@ export function fp8Linear(
     const y = differentiable(backend, 'fp8Linear', [rows, weight], (inner, [activations, master]) => {
       const matrix = rounded ?? roundToFp8(inner, master!, options);
       const tiles = quantizeFp8Tiles(inner, activations!, { scaleFormat: options.inputScale ?? 'f32' });
+      options.observer?.observe(inner, 'activation', activations!, tiles);
       return {
         output: inner.matmul(dequantizeFp8Tiles(inner, tiles), matrix, { transposeB: true }),
         saved: [tiles.codes, tiles.scales, matrix],
@@ -144,8 +163,14 @@ export function fp8Linear(
 }
 
 /** The F32 values that a weight has once it went through FP8. */
-export function roundToFp8(backend: Backend, weight: Tensor, { weightScale = 'f32' }: Fp8LinearOptions = {}): Tensor {
-  return backend.scope(() =>
-    dequantizeFp8Blocks(backend, quantizeFp8Blocks(backend, weight, { scaleFormat: weightScale })),
-  );
+export function roundToFp8(
+  backend: Backend,
+  weight: Tensor,
+  { weightScale = 'f32', observer }: Fp8LinearOptions = {},
+): Tensor {
+  return backend.scope(() => {
+    const blocks = quantizeFp8Blocks(backend, weight, { scaleFormat: weightScale });
+    observer?.observe(backend, 'weight', weight, blocks);
+    return dequantizeFp8Blocks(backend, blocks);
+  });
 }

@@ -22,8 +22,11 @@ export interface BalanceOptions {
 export interface CheckpointOptions {
   /** Folder; if it holds the state of this run, training goes on from there. */
   readonly folder: string;
-  /** Steps between two checkpoints; there is one after the last step in any case. Default 100. */
-  readonly every?: number;
+  /**
+   * Steps between two checkpoints; there is one after the last step in any case. With null there are none but by
+   * `TrainingRun.checkpoint()`, for programs that keep files of their own in step with the state. Default 100.
+   */
+  readonly every?: number | null;
   /** Export the model into the folder each time, in this format. Default: not. */
   readonly export?: ExportDType;
 }
@@ -73,7 +76,7 @@ export interface ResolvedOptions {
   readonly sequenceAlpha: number;
   readonly switchAlpha: number;
   readonly mtpWeight: Schedule;
-  readonly checkpoint: (CheckpointOptions & { readonly every: number }) | null;
+  readonly checkpoint: (CheckpointOptions & { readonly every: number | null }) | null;
   readonly signal: AbortSignal | null;
 }
 
@@ -81,8 +84,8 @@ export interface ResolvedOptions {
 export function resolveOptions(options: TrainOptions): ResolvedOptions {
   const { steps, batchSize = 8, accumulate = 1, maxGradientNorm = 1, balance = {}, checkpoint } = options;
   const { sequenceAlpha = 1e-4, switchAlpha = 0, biasUpdateRate = 1e-3 } = balance;
-  const every = checkpoint?.every ?? 100;
-  for (const [name, count] of Object.entries({ steps, batchSize, accumulate, 'checkpoint.every': every })) {
+  const every = checkpoint?.every === undefined ? 100 : checkpoint.every;
+  for (const [name, count] of Object.entries({ steps, batchSize, accumulate, 'checkpoint.every': every ?? 1 })) {
     if (Number.isSafeInteger(count) && count >= 1) continue;
     throw new MarianaError('INVALID_ARGUMENT', `train: ${name} is ${count}; it must be a whole number from 1 up`);
   }

@@ -102,7 +102,8 @@ export class TrainingRun implements AsyncIterable<TrainingProgress>, Disposable 
     });
     const seconds = (performance.now() - started) / 1000;
     this.#tokens += report.tokens;
-    if (checkpoint && (step % checkpoint.every === 0 || step === this.steps)) await this.checkpoint();
+    const every = checkpoint?.every ?? null;
+    if (every !== null && (step % every === 0 || step === this.steps)) await this.checkpoint();
     return {
       ...report,
       step,
