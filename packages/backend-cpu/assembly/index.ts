@@ -8,12 +8,16 @@
  *     segment  128 bytes from +128: kernel, units, units a chunk, first chunk, then up to 28 argument words
  */
 import { causalAttention, combineAttention, latentAttention } from './attention';
+import { convert, quantizeTiles } from './convert';
+import { binary, unary } from './elementwise';
 import { findFp8Nan as findNan } from './formats';
 import { gemm } from './gemm';
 import { matmulInt4 } from './int4';
 import { matmulInt8 } from './int8';
 import { matvecBf16, matvecF32, matvecFp8 } from './matvec';
+import { copyRows, scatterAdd, transpose } from './movement';
 import { packInt4, packInt4Rows, packInt8, packInt8Rows, quantizeActivations } from './quantize';
+import { reduceColumns, reduceRows } from './reduce';
 import { route } from './router';
 import { addRows, combineRows, gatherRows, rmsNorm, rotary, softmax, swiglu, topK } from './rows';
 import { SCRATCH_BYTES } from './scratch';
@@ -48,6 +52,15 @@ function call(kernel: i32, args: usize, begin: i32, end: i32, scratch: usize, ke
     case 22: addRows(args, begin, end); break;
     case 23: vecmat(args, begin, end); break;
     case 24: readAll(args, begin, end); break;
+    case 25: binary(args, begin, end); break;
+    case 26: unary(args, begin, end); break;
+    case 27: reduceRows(args, begin, end); break;
+    case 28: reduceColumns(args, begin, end); break;
+    case 29: convert(args, begin, end); break;
+    case 30: quantizeTiles(args, begin, end); break;
+    case 31: copyRows(args, begin, end); break;
+    case 32: transpose(args, begin, end); break;
+    case 33: scatterAdd(args, begin, end); break;
     default: unreachable();
   }
 }

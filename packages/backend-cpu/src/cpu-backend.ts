@@ -39,7 +39,7 @@ import {
 } from '@mariana/core';
 import { attention, latentAttention } from './ops/attention.ts';
 import { cast } from './ops/cast.ts';
-import { binary, unary, where } from './ops/elementwise.ts';
+import { binary, unary } from './ops/elementwise.ts';
 import { experts } from './ops/experts.ts';
 import { embed, groupedLinear, linear } from './ops/linear.ts';
 import { matmul } from './ops/matmul.ts';
@@ -51,6 +51,7 @@ import { rmsNorm, rotary, softmax, swiglu } from './ops/rows.ts';
 import { scatterAdd } from './ops/scatter-add.ts';
 import { topK } from './ops/top-k.ts';
 import { transpose } from './ops/transpose.ts';
+import { where } from './ops/where.ts';
 import type { CheckedCpuOptions } from './options.ts';
 import { type ActivationShape, activationShape, type KernelEngine, type PackedShape } from './wasm/index.ts';
 import { CpuWeight } from './weights/cpu-weight.ts';

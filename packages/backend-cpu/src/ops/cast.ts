@@ -9,35 +9,29 @@ import {
   toF32,
 } from '@mariana/core';
 import type { CpuBackend } from '../cpu-backend.ts';
+import * as kernels from '../wasm/index.ts';
 
 /** Null for the pairs that are rare: from one short format to another, and to 8-bit integers. */
 export function cast(backend: CpuBackend, x: Tensor, dtype: TensorDType): Tensor | null {
   if (x.dtype === dtype) return backend.reshape(x, x.shape);
-  if (dtype === 'f32') return toFloats(backend, x);
-  if (x.dtype !== 'f32') return null;
-  if (isFloatDType(dtype)) return toShortFloats(backend, x, dtype);
-  return dtype === 'i32' ? toIntegers(backend, x) : null;
-}
-
-function toFloats(backend: CpuBackend, x: Tensor): Tensor {
-  backend.pointer(x);
-  const out = backend.output(x.shape);
-  toF32(x.dtype, backend.view(x), backend.view(out) as Float32Array);
-  return out;
-}
-
-function toShortFloats(backend: CpuBackend, x: Tensor, dtype: FloatDType): Tensor {
+  const isWidening = dtype === 'f32';
+  if (!isWidening && (x.dtype !== 'f32' || !(isFloatDType(dtype) || dtype === 'i32'))) return null;
   backend.pointer(x);
   const out = backend.output(x.shape, dtype);
-  fromF32(dtype, backend.view(x) as Float32Array, { out: backend.view(out) as TensorData<FloatDType> });
-  return out;
-}
-
-function toIntegers(backend: CpuBackend, x: Tensor): Tensor {
-  backend.pointer(x);
-  const out = backend.output(x.shape, 'i32');
-  const { f32, i32 } = backend.engine.arena;
-  truncate(f32, i32, backend.pointer(x) / 4, backend.pointer(out) / 4, x.size);
+  const conversion = `${x.dtype} ${dtype}`;
+  if (kernels.isConversion(conversion)) {
+    const job = backend.engine.job();
+    kernels.convert(job, { conversion, x: backend.pointer(x), y: backend.pointer(out), n: x.size });
+    job.run();
+  } else if (isWidening) {
+    toF32(x.dtype, backend.view(x), backend.view(out) as Float32Array);
+  } else if (dtype === 'i32') {
+    const { f32, i32 } = backend.engine.arena;
+    truncate(f32, i32, backend.pointer(x) / 4, backend.pointer(out) / 4, x.size);
+  } else {
+    const target = backend.view(out) as TensorData<FloatDType>;
+    fromF32(dtype as FloatDType, backend.view(x) as Float32Array, { out: target });
+  }
   return out;
 }
 

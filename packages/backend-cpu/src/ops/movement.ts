@@ -1,6 +1,6 @@
 /**
  * Moving 32-bit elements within the first arena: slices, joins, rows. `TypedArray.set` on shared memory copies byte by
- * byte, under the rules of atomics, which a decoding step cannot afford; a loop over words does not.
+ * byte, under the rules of atomics, which a decoding step cannot afford; kernels and loops over words do not.
  */
 import {
   checkIndices,
@@ -14,6 +14,7 @@ import {
   type Tensor,
 } from '@mariana/core';
 import type { CpuBackend } from '../cpu-backend.ts';
+import * as kernels from '../wasm/index.ts';
 
 /** Copies `count` words from one address to another. */
 function copyWords(words: Uint32Array<ArrayBufferLike>, from: number, to: number, count: number): void {
@@ -34,8 +35,16 @@ export function slice(backend: CpuBackend, x: Tensor, axis: number, start: numbe
   const inner = sizeOf(x.shape.slice(at + 1));
   const block = (end - start) * inner;
   const outer = sizeOf(x.shape.slice(0, at));
-  const [words, from, to] = [backend.engine.arena.u32, backend.pointer(x) / 4, backend.pointer(out) / 4];
-  for (let i = 0; i < outer; i++) copyWords(words, from + (i * x.shape[at]! + start) * inner, to + i * block, block);
+  const job = backend.engine.job();
+  kernels.copyRows(job, {
+    x: backend.pointer(x) + 4 * start * inner,
+    y: backend.pointer(out),
+    columns: block,
+    rows: outer,
+    xRow: x.shape[at]! * inner,
+    yRow: block,
+  });
+  job.run();
   return out;
 }
 
@@ -52,14 +61,14 @@ export function concat(backend: CpuBackend, tensors: readonly Tensor[], axis: nu
   const out = backend.output(shape, first.dtype);
   const outer = sizeOf(shape.slice(0, at));
   const row = sizeOf(shape.slice(at));
-  const words = backend.engine.arena.u32;
-  let to = backend.pointer(out) / 4;
+  const job = backend.engine.job();
+  let y = backend.pointer(out);
   for (const tensor of tensors) {
-    const from = backend.pointer(tensor) / 4;
     const block = sizeOf(tensor.shape.slice(at));
-    for (let i = 0; i < outer; i++) copyWords(words, from + i * block, to + i * row, block);
-    to += block;
+    kernels.copyRows(job, { x: backend.pointer(tensor), y, columns: block, rows: outer, xRow: block, yRow: row });
+    y += 4 * block;
   }
+  job.run();
   return out;
 }
 

@@ -34,6 +34,15 @@ export const KERNEL = {
   addRows: 22,
   vecmat: 23,
   readAll: 24,
+  binary: 25,
+  unary: 26,
+  reduceRows: 27,
+  reduceColumns: 28,
+  convert: 29,
+  quantizeTiles: 30,
+  copyRows: 31,
+  transpose: 32,
+  scatterAdd: 33,
 } as const;
 
 export type KernelId = (typeof KERNEL)[keyof typeof KERNEL];

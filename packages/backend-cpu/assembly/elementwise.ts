@@ -1,0 +1,173 @@
+/**
+ * Elementwise functions of one and two f32 tensors, with broadcasting: what training and the default bodies of the
+ * composites spend their time in. A loop for each function, so that none is chosen inside. All are rounded as IEEE 754
+ * has it, but `exp` and what is made of it (`wide-exp.ts`).
+ */
+import { ONE, constant } from './constants';
+import { expOf1, expOf4 } from './wide-exp';
+import { arg, argPtr } from './simd';
+
+/** Elements in a unit where there are no rows. */
+const BLOCK: i32 = 4096;
+
+const ADD: i32 = 0;
+const SUB: i32 = 1;
+const MUL: i32 = 2;
+const DIV: i32 = 3;
+const MAX: i32 = 4;
+const MIN: i32 = 5;
+const EQUAL: i32 = 6;
+const LESS: i32 = 7;
+const LESS_EQUAL: i32 = 8;
+
+/**
+ * y = op(a, b) in three loops: rows of `columns` elements, `middle` rows, and the rest; y is dense. Comparisons give i32
+ * zeros and ones. Arguments: op, a, b, y, columns, rows, columns of the last row, middle, then for a and for b what one
+ * turn of the inner loop (0 or 1), of the middle and of the outer one adds, in elements. Units are rows.
+ */
+export function binary(args: usize, begin: i32, end: i32): void {
+  switch (arg(args, 0)) {
+    case ADD: binaryRows(ADD, args, begin, end); break;
+    case SUB: binaryRows(SUB, args, begin, end); break;
+    case MUL: binaryRows(MUL, args, begin, end); break;
+    case DIV: binaryRows(DIV, args, begin, end); break;
+    case MAX: binaryRows(MAX, args, begin, end); break;
+    case MIN: binaryRows(MIN, args, begin, end); break;
+    case EQUAL: binaryRows(EQUAL, args, begin, end); break;
+    case LESS: binaryRows(LESS, args, begin, end); break;
+    case LESS_EQUAL: binaryRows(LESS_EQUAL, args, begin, end); break;
+    default: unreachable();
+  }
+}
+
+// @ts-ignore: decorator
+@inline
+function binaryRows(op: i32, args: usize, begin: i32, end: i32): void {
+  const columns = <usize>arg(args, 4) << 2, rows = arg(args, 5), last = <usize>arg(args, 6) << 2, middle = arg(args, 7);
+  const aStep = <usize>arg(args, 8), aRow = <usize>arg(args, 9) << 2, aOuter = <usize>arg(args, 10) << 2;
+  const bStep = <usize>arg(args, 11), bRow = <usize>arg(args, 12) << 2, bOuter = <usize>arg(args, 13) << 2;
+  let m = begin % middle;
+  let aFar = argPtr(args, 1) + <usize>(begin / middle) * aOuter;
+  let bFar = argPtr(args, 2) + <usize>(begin / middle) * bOuter;
+  let a = aFar + <usize>m * aRow, b = bFar + <usize>m * bRow, y = argPtr(args, 3) + <usize>begin * columns;
+  for (let t = begin; t < end; t++) {
+    const bytes = t == rows - 1 ? last : columns;
+    let k: usize = 0;
+    if (ASC_FEATURE_SIMD) {
+      if (aStep & bStep) {
+        for (; k + 16 <= bytes; k += 16) v128.store(y + k, apply4(op, v128.load(a + k), v128.load(b + k)));
+      } else if (aStep) {
+        const v = v128.load32_splat(b);
+        for (; k + 16 <= bytes; k += 16) v128.store(y + k, apply4(op, v128.load(a + k), v));
+      } else {
+        const v = v128.load32_splat(a);
+        for (; k + 16 <= bytes; k += 16) v128.store(y + k, apply4(op, v, v128.load(b + k)));
+      }
+    }
+    for (; k < bytes; k += 4) store<i32>(y + k, apply1(op, load<f32>(a + k * aStep), load<f32>(b + k * bStep)));
+    y += columns;
+    a += aRow;
+    b += bRow;
+    if (++m == middle) {
+      m = 0;
+      aFar += aOuter;
+      bFar += bOuter;
+      a = aFar;
+      b = bFar;
+    }
+  }
+}
+
+// @ts-ignore: decorator
+@inline
+function apply4(op: i32, a: v128, b: v128): v128 {
+  if (op == ADD) return f32x4.add(a, b);
+  if (op == SUB) return f32x4.sub(a, b);
+  if (op == MUL) return f32x4.mul(a, b);
+  if (op == DIV) return f32x4.div(a, b);
+  if (op == MAX) return f32x4.max(a, b);
+  if (op == MIN) return f32x4.min(a, b);
+  if (op == EQUAL) return i32x4.shr_u(f32x4.eq(a, b), 31);
+  if (op == LESS) return i32x4.shr_u(f32x4.lt(a, b), 31);
+  return i32x4.shr_u(f32x4.le(a, b), 31);
+}
+
+/** The bits of the result. */
+// @ts-ignore: decorator
+@inline
+function apply1(op: i32, a: f32, b: f32): i32 {
+  if (op == ADD) return reinterpret<i32>(a + b);
+  if (op == SUB) return reinterpret<i32>(a - b);
+  if (op == MUL) return reinterpret<i32>(a * b);
+  if (op == DIV) return reinterpret<i32>(a / b);
+  if (op == MAX) return reinterpret<i32>(max(a, b));
+  if (op == MIN) return reinterpret<i32>(min(a, b));
+  if (op == EQUAL) return i32(a == b);
+  if (op == LESS) return i32(a < b);
+  return i32(a <= b);
+}
+
+const NEG: i32 = 0;
+const ABS: i32 = 1;
+const FLOOR: i32 = 2;
+const CEIL: i32 = 3;
+const SQRT: i32 = 4;
+const RSQRT: i32 = 5;
+const EXP: i32 = 6;
+const SIGMOID: i32 = 7;
+
+/** y = op(x). Arguments: op, x, y, n. Units are blocks of 4096 elements. */
+export function unary(args: usize, begin: i32, end: i32): void {
+  switch (arg(args, 0)) {
+    case NEG: unaryBlocks(NEG, args, begin, end); break;
+    case ABS: unaryBlocks(ABS, args, begin, end); break;
+    case FLOOR: unaryBlocks(FLOOR, args, begin, end); break;
+    case CEIL: unaryBlocks(CEIL, args, begin, end); break;
+    case SQRT: unaryBlocks(SQRT, args, begin, end); break;
+    case RSQRT: unaryBlocks(RSQRT, args, begin, end); break;
+    case EXP: unaryBlocks(EXP, args, begin, end); break;
+    case SIGMOID: unaryBlocks(SIGMOID, args, begin, end); break;
+    default: unreachable();
+  }
+}
+
+// @ts-ignore: decorator
+@inline
+function unaryBlocks(op: i32, args: usize, begin: i32, end: i32): void {
+  const x = argPtr(args, 1), y = argPtr(args, 2);
+  let k = <usize>(begin * BLOCK) << 2;
+  const bytes = <usize>min(end * BLOCK, arg(args, 3)) << 2;
+  if (ASC_FEATURE_SIMD) {
+    for (; k + 16 <= bytes; k += 16) v128.store(y + k, map4(op, v128.load(x + k)));
+    for (; k < bytes; k += 4) v128.store_lane<f32>(y + k, map4(op, v128.load32_splat(x + k)), 0);
+  } else {
+    for (; k < bytes; k += 4) store<f32>(y + k, map1(op, load<f32>(x + k)));
+  }
+}
+
+// @ts-ignore: decorator
+@inline
+function map4(op: i32, x: v128): v128 {
+  if (op == NEG) return f32x4.neg(x);
+  if (op == ABS) return f32x4.abs(x);
+  if (op == FLOOR) return f32x4.floor(x);
+  if (op == CEIL) return f32x4.ceil(x);
+  if (op == SQRT) return f32x4.sqrt(x);
+  const one = constant(ONE);
+  if (op == RSQRT) return f32x4.div(one, f32x4.sqrt(x));
+  if (op == EXP) return expOf4(x);
+  return f32x4.div(one, f32x4.add(one, expOf4(f32x4.neg(x))));
+}
+
+// @ts-ignore: decorator
+@inline
+function map1(op: i32, x: f32): f32 {
+  if (op == NEG) return -x;
+  if (op == ABS) return abs(x);
+  if (op == FLOOR) return floor(x);
+  if (op == CEIL) return ceil(x);
+  if (op == SQRT) return sqrt(x);
+  if (op == RSQRT) return 1 / sqrt(x);
+  if (op == EXP) return expOf1(x);
+  return 1 / (1 + expOf1(-x));
+}
