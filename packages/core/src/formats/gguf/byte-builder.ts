@@ -23,6 +23,7 @@ const NUMBERS: {
 
 export class ByteBuilder {
   #bytes = new Uint8Array(2 ** 12);
+  #view = new DataView(this.#bytes.buffer);
   #length = 0;
   readonly #utf8 = new TextEncoder();
 
@@ -30,13 +31,13 @@ export class ByteBuilder {
   scalar<T extends GgufScalarType>(type: T, value: GgufScalar<T>): void {
     if (type === 'string') {
       const text = this.#utf8.encode(value as string);
-      this.scalar('u64', BigInt(text.length));
-      const at = this.#grow(text.length);
-      this.#bytes.set(text, at);
+      const at = this.#grow(8 + text.length);
+      this.#view.setUint32(at, text.length, true); // no text has 2^32 bytes
+      this.#bytes.set(text, at + 8);
     } else {
       const [bytes, set] = NUMBERS[type as NumberType] as (typeof NUMBERS)['u8'];
       const at = this.#grow(bytes);
-      set(new DataView(this.#bytes.buffer), at, value as number);
+      set(this.#view, at, value as number);
     }
   }
 
@@ -58,6 +59,7 @@ export class ByteBuilder {
       const longer = new Uint8Array(Math.max(2 * this.#bytes.length, this.#length));
       longer.set(this.#bytes);
       this.#bytes = longer;
+      this.#view = new DataView(longer.buffer);
     }
     return at;
   }

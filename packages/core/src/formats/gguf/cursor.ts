@@ -107,8 +107,11 @@ export class Cursor {
     return Number(count);
   }
 
+  /** There are hundreds of thousands of these in a file: no big integers, and no messages that are not needed. */
   #string(what: string): string {
-    const length = this.count(`the length of ${what}`, 1);
+    const lengthAt = this.#take(8, what);
+    const length = this.#view.getUint32(lengthAt, true) + this.#view.getUint32(lengthAt + 4, true) * 2 ** 32;
+    if (length > this.rest) throw this.truncated(`the length of ${what} is ${length}`);
     const at = this.#take(length, what);
     try {
       return this.#utf8.decode(this.#bytes.subarray(at, at + length));

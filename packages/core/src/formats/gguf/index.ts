@@ -1,8 +1,11 @@
 export { configFromGguf } from './deepseek2/config-from-metadata.ts';
 export { GgufCheckpoint, type GgufCheckpointOptions, ggufCheckpoint } from './deepseek2/gguf-checkpoint.ts';
+export { type GgufModel, type GgufModelOptions, ggufModel } from './deepseek2/gguf-model.ts';
+export { GGUF_QUANTS, type GgufQuant } from './deepseek2/model-metadata.ts';
 export type { GgmlType, GgmlTypeName } from './ggml-types.ts';
 export { GgufFile } from './gguf-file.ts';
 export { type GgufTensorEntry, MAX_GGUF_HEADER_BYTES } from './header.ts';
 export { type GgufTokenizer, tokenizerFromGguf } from './tokenizer/from-metadata.ts';
+export type { GgufTokenizerToWrite } from './tokenizer/to-metadata.ts';
 export type { GgufMetadata, GgufScalar, GgufScalarType, GgufValue } from './value.ts';
 export { type GgufContent, type GgufTensorToWrite, ggufTensorBytes, writeGguf } from './writer.ts';

@@ -4,6 +4,7 @@ export { FileSource } from './file-source.ts';
 export {
   type WriteCheckpointOptions,
   type WrittenCheckpoint,
+  writeGgufFile,
   writeSafetensorsFile,
   writeShardedCheckpoint,
 } from './write-checkpoint.ts';

@@ -1,7 +1,8 @@
-/** Checkpoints written to disk as Hugging Face lays them out, for Node. */
+/** Checkpoints written to disk as Hugging Face lays them out, and GGUF files, for Node. */
 
 import { mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { type GgufContent, writeGguf } from '../gguf/writer.ts';
 import { INDEX_FILE, SINGLE_FILE } from '../safetensors/shard-index.ts';
 import { planShards } from '../safetensors/shards.ts';
 import { type TensorToWrite, type WriteSafetensorsOptions, writeSafetensors } from '../safetensors/writer.ts';
@@ -19,6 +20,20 @@ export async function writeSafetensorsFile(
   options: WriteSafetensorsOptions = {},
 ): Promise<void> {
   await writeFileAtomic(path, (sink) => writeSafetensors(sink, tensors, options));
+}
+
+/**
+ * Writes one GGUF file. It appears whole or not at all: see `writeFileAtomic`.
+ *
+ * @returns its length in bytes
+ * @throws MarianaError as `writeGguf` and `writeFileAtomic`.
+ */
+export async function writeGgufFile(path: string, content: GgufContent): Promise<number> {
+  let length = 0;
+  await writeFileAtomic(path, async (sink) => {
+    length = await writeGguf(sink, content);
+  });
+  return length;
 }
 
 /** How `writeShardedCheckpoint` writes. */
