@@ -82,6 +82,20 @@ export function asModel(folder: string, file: string): MemoryFiles {
   return new MemoryFiles({ 'model.gguf': readGolden(folder, file) }, `${folder}/${file}`);
 }
 
+/** The model that k256-* were made of, in Hugging Face's layout: only in the whole set, in two folders. */
+export function k256Source(): MemoryFiles {
+  const [first, second] = ['k256-hf-part1', 'k256-hf-part2'] as const;
+  return new MemoryFiles(
+    {
+      'config.json': readGolden(first, 'config.json'),
+      'model.safetensors.index.json': readGolden(first, 'model.safetensors.index.json'),
+      'model-00001-of-00002.safetensors': readGolden(first, 'model-00001-of-00002.safetensors'),
+      'model-00002-of-00002.safetensors': readGolden(second, 'model-00002-of-00002.safetensors'),
+    },
+    'k256-hf',
+  );
+}
+
 /** The expected values of a folder. */
 export function expectedValues(folder: string): Promise<SafetensorsFile> {
   return SafetensorsFile.open(new MemorySource(readGolden(folder, 'expected.safetensors'), folder));
