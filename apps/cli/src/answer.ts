@@ -55,15 +55,15 @@ export async function answer(
 }
 
 const ENDS: Readonly<Record<FinishReason, string>> = {
-  stop: 'a stop was met',
-  eos: 'the model ended its text',
-  length: 'as many as asked for',
-  context: 'the context is full',
+  stop: ', up to a stop',
+  eos: ', up to the end of the text',
+  length: '',
+  context: ', until the context was full',
 };
 
 /** Figures of an answer in words. */
 export function describeAnswer({ ids, decodeTokensPerSecond, finishReason }: Answer): string {
   const speed = decodeTokensPerSecond === null ? '' : ` at ${decodeTokensPerSecond} tokens/s`;
-  const end = finishReason === null ? 'cut short' : ENDS[finishReason];
-  return `${exact(ids.length)} tokens generated${speed} (${end})`;
+  const end = finishReason === null ? ', cut short' : ENDS[finishReason];
+  return `${exact(ids.length)} tokens generated${speed}${end}`;
 }

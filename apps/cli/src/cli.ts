@@ -77,7 +77,8 @@ function addGenerate(program: Command, io: Io): void {
   const command = addModelOptions(program.command('generate').description('Go on from a prompt.'))
     .option('--prompt <text>', 'text to go on from; takes the tokenizer of the model')
     .option('--ids <ids>', 'token ids to go on from, such as 1,2,3; takes no tokenizer', ids)
-    .option('--max-tokens <n>', 'most tokens to generate (default: as many as the context holds)', whole(0));
+    .option('--max-tokens <n>', 'most tokens to generate (default: as many as the context holds)', whole(0))
+    .option('--echo', 'without --json: show the prompt before the text that goes on from it');
   addSamplingOptions(command)
     .option('--logprobs <n>', 'with --json: log-probabilities of each token and of n alternatives', whole(0))
     .option('--context <n>', 'most tokens of prompt and answer together (default: what the model allows)', whole(1))

@@ -115,6 +115,8 @@ describe('a model with a tokenizer', () => {
     expect(plain.stdout).toBe(`${json(asJson!).text}\n`);
     expect(plain.stderr).toMatch(/2 tokens read.*12 tokens generated at/);
     expect(quiet).toEqual({ code: 0, stdout: plain.stdout, stderr: '' });
+    const echoed = await mariana(['generate', '--model', model, '--prompt', 'Ab', ...args, '--echo']);
+    expect(echoed.stdout).toBe(`Ab${plain.stdout}`);
   });
 
   test('a stop text ends the text before it', async () => {
@@ -153,6 +155,14 @@ describe('a model with a tokenizer', () => {
     expect(tooMany).toMatchObject({ code: 2 });
     expect(tooMany!.stderr).toMatch(/^error \[CONTEXT_EXCEEDED\]: 2 prompt tokens and 7 new ones/);
   });
+});
+
+test('ids are shown where there is no text, after those of the prompt if they are wanted', async () => {
+  const run = ['generate', '--model', TINY, '--ids', '1,2,3', '--max-tokens', '3', '--temperature', '0'];
+  const [asJson, shown, echoed] = await batch([[...run, '--json'], run, [...run, '--echo']]);
+  const ids = json(asJson!).ids.join();
+  expect(shown!.stdout).toBe(`${ids}\n`);
+  expect(echoed!.stdout).toBe(`1,2,3,${ids}\n`);
 });
 
 test('a preset runs with random weights, and says so', async () => {

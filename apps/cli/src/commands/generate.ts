@@ -11,6 +11,7 @@ import { type SamplingFlags, samplingOptions } from '../sampling-options.ts';
 export interface GenerateFlags extends ModelOptions, SamplingFlags {
   readonly prompt?: string;
   readonly ids?: readonly number[];
+  readonly echo?: true;
   readonly logprobs?: number;
   readonly context?: number;
   readonly speculate?: true;
@@ -42,7 +43,8 @@ export async function generate(flags: GenerateFlags, io: Io): Promise<void> {
     topLogprobs: flags.logprobs ?? 0,
     onProgress: (done: number, total: number) => progress.update(done, total),
   };
-  const show = flags.json ? () => {} : showChunk(io, model.tokenizer === null);
+  const echo = flags.echo ? (prompt ?? model.tokenizer?.decode(promptIds) ?? promptIds.join()) : '';
+  const show = flags.json ? () => {} : showChunk(io, model.tokenizer === null, echo);
   const result = await answer(session, promptIds, options, (chunk) => {
     progress.end();
     show(chunk);
@@ -89,10 +91,13 @@ function checkRoom(session: Session, prompt: number, maxTokens: number | undefin
   );
 }
 
-/** Streams text, or ids where there is no text. */
-function showChunk(io: Io, hasNoText: boolean): (chunk: GeneratedChunk) => void {
-  let separator = '';
+/** Streams text, or ids where there is no text, after what is to be shown before it. */
+function showChunk(io: Io, hasNoText: boolean, before: string): (chunk: GeneratedChunk) => void {
+  let separator = hasNoText && before !== '' ? ',' : '';
+  let isFirst = true;
   return ({ id, text }) => {
+    if (isFirst) io.stdout.write(showable(io, before));
+    isFirst = false;
     if (!hasNoText) {
       io.stdout.write(showable(io, text));
       return;
