@@ -24,7 +24,7 @@ const BACKENDS: Readonly<Record<string, (options: BackendOptions) => Promise<Bac
 };
 
 /** Names of the backends, the default first. */
-export const backendNames: readonly string[] = Object.keys(BACKENDS);
+const backendNames: readonly string[] = Object.keys(BACKENDS);
 
 /**
  * Starts a backend.

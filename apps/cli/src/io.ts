@@ -2,7 +2,7 @@
 import type { Interrupts } from './interrupts.ts';
 
 /** A stream that text goes to: `process.stdout`, or a test's buffer. */
-export interface Output {
+interface Output {
   write(text: string): unknown;
   readonly isTTY?: boolean | undefined;
   readonly columns?: number | undefined;

@@ -2,7 +2,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 
 /** A tensor as the header describes it. */
-export interface HeaderEntry {
+interface HeaderEntry {
   dtype: string;
   shape: number[];
   data_offsets: [number, number];
