@@ -8,6 +8,7 @@ import { WEIGHT_FORMATS } from './backends.ts';
 import { BAD_INPUT, fail } from './failure.ts';
 import type { Io } from './io.ts';
 import { addSamplingOptions } from './sampling-options.ts';
+import { addTrainOptions } from './train/flags.ts';
 import { byteCount, ids, text, whole } from './values.ts';
 
 /** Runs a command line. Returns the exit code: 0, 1 for a fault of the program, 2 for bad input, 130 for ctrl-C. */
@@ -27,7 +28,7 @@ export async function run(args: readonly string[], io: Io): Promise<number> {
 
 function program(io: Io): Command {
   const program = new Command('mariana')
-    .description('Runs language models of the DeepSeek-V3 family.')
+    .description('Runs and trains language models of the DeepSeek-V3 family.')
     .version(manifest.version, '-V, --version')
     .exitOverride()
     .configureOutput({
@@ -42,6 +43,8 @@ function program(io: Io): Command {
   addScore(program, io);
   addInspect(program, io);
   addInit(program, io);
+  addTrain(program, io);
+  addConvert(program, io);
   return program;
 }
 
@@ -55,7 +58,12 @@ Examples:
 Exit codes: 0 done; 2 bad input, and one line says what, where and what to do;
 130 interrupted; 1 a fault of the program.`;
 
-const MODEL = 'folder with config.json and *.safetensors, URL of such a folder, or name of a preset (random weights)';
+/** As `SAFETENSORS_WEIGHTS` and `GGUF_QUANTS` have them; written out here so that --help loads nothing. */
+const CONVERTED_WEIGHTS = ['f32', 'bf16', 'fp8', 'int8', 'int4'];
+const CONVERTED_QUANTS = ['f32', 'f16', 'bf16', 'q8_0'];
+
+const MODEL =
+  'folder with config.json and *.safetensors, GGUF file, URL of either, or name of a preset (random weights)';
 const SPECULATE = 'draft tokens by multi-token prediction: the same text, faster where drafts are good';
 
 function addModelOptions(command: Command): Command {
@@ -134,7 +142,7 @@ function addInspect(program: Command, io: Io): void {
   program
     .command('inspect')
     .description('Tell what a model is made of and what it takes to run, and check its files.')
-    .argument('<what>', 'folder of a checkpoint, URL of one, config.json, or name of a preset')
+    .argument('<what>', 'folder of a checkpoint, GGUF file, URL of either, config.json, or name of a preset')
     .option('--context <n>', 'tokens of context that operations are counted at (default: 4096)', whole(1))
     .option('--json', 'print the result as JSON, and nothing else on standard output')
     .action(async (what, flags) => (await import('./commands/inspect.ts')).inspect(what, flags, io));
@@ -154,4 +162,47 @@ function addInit(program: Command, io: Io): void {
     .option('--json', 'print the result as JSON, and nothing else on standard output')
     .option('-q, --quiet', 'no progress')
     .action(async (flags) => (await import('./commands/init.ts')).init(flags, io));
+}
+
+function addConvert(program: Command, io: Io): void {
+  program
+    .command('convert')
+    .description('Write a model in another format: packed safetensors, or GGUF for llama.cpp.')
+    .requiredOption('--model <place>', MODEL, text)
+    .requiredOption(
+      '--out <place>',
+      'folder to write to, or file *.gguf; made if need be, and new unless --force',
+      text,
+    )
+    .addOption(
+      new Option('--to <kind>', 'kind of files (default: gguf for an --out that ends so, else safetensors)').choices([
+        'safetensors',
+        'gguf',
+      ]),
+    )
+    .addOption(
+      new Option('--weights <format>', 'safetensors: format of the projections (default: int8)').choices(
+        CONVERTED_WEIGHTS,
+      ),
+    )
+    .addOption(new Option('--quant <format>', 'gguf: format of the matrices (default: q8_0)').choices(CONVERTED_QUANTS))
+    .option('--max-shard-size <bytes>', 'safetensors: most bytes of weights in one file', byteCount, 5e9)
+    .option('--seed <n>', 'for a preset: seed of its random weights', whole(0, 2 ** 32 - 1), 0)
+    .option('--force', 'write into a folder that is not empty, or over a file')
+    .option('--json', 'print the result as JSON, and nothing else on standard output')
+    .option('-q, --quiet', 'no progress and no remarks')
+    .addHelpText(
+      'after',
+      `
+int8 and int4 are integers with one scale for 128 and 32 inputs; loading them
+needs no conversion. fp8 is DeepSeek's own layout. A GGUF file is loaded by
+llama.cpp; it has no multi-token-prediction layers.`,
+    )
+    .action(async (flags) => (await import('./commands/convert.ts')).convert(flags, io));
+}
+
+function addTrain(program: Command, io: Io): void {
+  addTrainOptions(program.command('train').description('Train a model on texts, from nothing to a checkpoint.')).action(
+    async (config, flags) => (await import('./commands/train.ts')).train(config, flags, io),
+  );
 }

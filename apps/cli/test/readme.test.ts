@@ -37,7 +37,7 @@ function comparable(text: string): string {
 const all = commands(readFileSync(join(CLI, 'README.md'), 'utf8'));
 
 test('there are commands of every kind', () => {
-  for (const name of ['generate', 'chat', 'score', 'inspect', 'init']) {
+  for (const name of ['generate', 'chat', 'score', 'inspect', 'init', 'convert']) {
     expect(all.some(({ command }) => command.includes(`mariana ${name}`))).toBe(true);
   }
 });
