@@ -8,6 +8,7 @@ import { WEIGHT_FORMATS } from './backends.ts';
 import { BAD_INPUT, fail } from './failure.ts';
 import type { Io } from './io.ts';
 import { addSamplingOptions } from './sampling-options.ts';
+import { addTrainOptions } from './train/flags.ts';
 import { byteCount, ids, text, whole } from './values.ts';
 
 /** Runs a command line. Returns the exit code: 0, 1 for a fault of the program, 2 for bad input, 130 for ctrl-C. */
@@ -27,7 +28,7 @@ export async function run(args: readonly string[], io: Io): Promise<number> {
 
 function program(io: Io): Command {
   const program = new Command('mariana')
-    .description('Runs language models of the DeepSeek-V3 family.')
+    .description('Runs and trains language models of the DeepSeek-V3 family.')
     .version(manifest.version, '-V, --version')
     .exitOverride()
     .configureOutput({
@@ -42,6 +43,7 @@ function program(io: Io): Command {
   addScore(program, io);
   addInspect(program, io);
   addInit(program, io);
+  addTrain(program, io);
   addConvert(program, io);
   return program;
 }
@@ -197,4 +199,10 @@ needs no conversion. fp8 is DeepSeek's own layout. A GGUF file is loaded by
 llama.cpp; it has no multi-token-prediction layers.`,
     )
     .action(async (flags) => (await import('./commands/convert.ts')).convert(flags, io));
+}
+
+function addTrain(program: Command, io: Io): void {
+  addTrainOptions(program.command('train').description('Train a model on texts, from nothing to a checkpoint.')).action(
+    async (config, flags) => (await import('./commands/train.ts')).train(config, flags, io),
+  );
 }
