@@ -3,6 +3,7 @@
  * users import (the "@mariana/source" condition of `exports`), so no build comes before a test. Each run also leaves
  * its results in `.cache/vitest.json`, from which `scripts/check.ts` counts; turbo restores that file on a cache hit.
  */
+import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vitest/config';
 
 export default defineConfig({
@@ -10,6 +11,7 @@ export default defineConfig({
   ssr: { resolve: { conditions: ['@mariana/source'], externalConditions: ['@mariana/source'] } },
   test: {
     include: ['src/**/*.test.ts', 'test/**/*.test.ts'],
+    setupFiles: [fileURLToPath(new URL('./fast-check.ts', import.meta.url))],
     testTimeout: 60_000,
     // Below this, how long a test took is noise in a log of thousands.
     slowTestThreshold: 5_000,
