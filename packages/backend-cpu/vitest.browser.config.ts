@@ -4,15 +4,24 @@
  */
 import { fileURLToPath } from 'node:url';
 import { playwright } from '@vitest/browser-playwright';
+import type { Plugin } from 'vite';
 import { defineConfig, type TestProjectInlineConfiguration } from 'vitest/config';
 import { findChromium, NO_CHROMIUM } from '../../tooling/chromium.ts';
 import { site } from './test/browser/site.ts';
 
 const executablePath = findChromium();
 
+/** Says it in one line. Not said when this file is loaded, which other tools do too. */
+const needsChromium: Plugin = {
+  name: 'mariana-needs-chromium',
+  configureServer() {
+    if (executablePath === undefined) throw new Error(NO_CHROMIUM);
+  },
+};
+
 function project(name: string): TestProjectInlineConfiguration {
   return {
-    plugins: [site({ isolated: name === 'isolated' })],
+    plugins: [needsChromium, site({ isolated: name === 'isolated' })],
     publicDir: fileURLToPath(new URL('../goldens/fixtures', import.meta.url)),
     test: {
       name,

@@ -36,7 +36,7 @@ describe('on the page itself', async () => {
 
   // With a second thread the page watches for it instead of waiting.
   for (const threads of [1, 2]) {
-    describe(`conformance, threads: ${threads}`, () => conformanceTests(page, { threads }));
+    describe(`conformance, threads: ${threads}`, () => conformanceTests(page, { threads }, 2));
     describe(`goldens, threads: ${threads}`, () => goldenTests(page, { threads }, ['tiny-dense-moe', 'tiny-fp8']));
     describe(`runtime, threads: ${threads}`, () => generationTest(page, { threads }));
   }

@@ -3,18 +3,27 @@
  * `worker.ts`, in a worker. This file and all that it imports go through a bundler, as a user's program would.
  */
 import { type ConformanceSuite, conformanceCases } from '@mariana/backend-conformance';
-import { MarianaError, UrlFiles } from '@mariana/core';
+import { MarianaError } from '@mariana/core';
 // By path: both packages test themselves with this one, and a dependency back would be a circle.
 import { Golden, goldenCases, type OpenFixture } from '../../../goldens/src/index.ts';
 import { Model } from '../../../runtime/src/index.ts';
 import { type CpuBackend, type CpuOptions, cpu } from '../../src/index.ts';
+import { FetchedFiles } from './fetched-files.ts';
 
 /** Activations meet integer weights in 8 bits, with a scale for each 128. */
 const ACTIVATIONS = { int8: { levels: 127, group: 128 }, int4: { levels: 127, group: 128 } };
 
 /** The folders of the goldens lie at the root of the site. */
-const openFixture: OpenFixture = async (folder) => new UrlFiles(new URL(`/${folder}/`, globalThis.location.href));
+const openFixture: OpenFixture = async (folder) => {
+  let files = folders.get(folder);
+  if (files === undefined) {
+    files = new FetchedFiles(new URL(`/${folder}/`, globalThis.location.href));
+    folders.set(folder, files);
+  }
+  return files;
+};
 
+const folders = new Map<string, FetchedFiles>();
 const suites = new Map<string, ConformanceSuite>();
 const backends = new Map<string, Promise<CpuBackend>>();
 

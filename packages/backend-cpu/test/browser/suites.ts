@@ -4,13 +4,13 @@ import type { CpuOptions } from '../../src/index.ts';
 import type { Listed } from './program.ts';
 import type { Runner } from './runners.ts';
 
-/** Random examples for each property: few, since what is random about it is tested in Node. */
-const RUNS = 8;
-
-/** The conformance suite on `cpu(options)`. */
-export async function conformanceTests(runner: Runner, options: CpuOptions): Promise<void> {
+/**
+ * The conformance suite on `cpu(options)`, with `numRuns` random examples for each property: few, since rare examples
+ * are looked for in Node.
+ */
+export async function conformanceTests(runner: Runner, options: CpuOptions, numRuns = 8): Promise<void> {
   const cases = await runner.run('listConformance');
-  eachCase(cases, (index) => runner.run('conformance', options, RUNS, index));
+  eachCase(cases, (index) => runner.run('conformance', options, numRuns, index));
 }
 
 /** The golden folders on `cpu(options)`, fetched from the server; all of them, or those named. */
