@@ -15,6 +15,7 @@ import {
   type WeightSource,
 } from '@mariana/core';
 import type { Linear } from './linear.ts';
+import { loadParts } from './load-parts.ts';
 
 export class AbsorbedProjections implements Disposable {
   readonly #config: ModelConfig;
@@ -78,12 +79,12 @@ export class AbsorbedProjections implements Disposable {
     const of = this.#current();
     const { key, value } = cutHeads(await this.#read(), this.#config);
     const { backend, name } = this.#kvUp;
-    const loaded = await Promise.all([
-      load(backend, `${name} (keys)`, key.data, key.shape),
-      load(backend, `${name} (values)`, value.data, value.shape),
-    ]);
+    const loaded = await loadParts(async (keep) => ({
+      key: await keep(load(backend, `${name} (keys)`, key.data, key.shape)),
+      value: await keep(load(backend, `${name} (values)`, value.data, value.shape)),
+    }));
     this.dispose();
-    this.#made = { key: loaded[0], value: loaded[1], of };
+    this.#made = { ...loaded, of };
   }
 
   async #read(): Promise<Float32Array> {
