@@ -4,6 +4,7 @@
  */
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { findChromium, NO_CHROMIUM } from '../tooling/chromium.ts';
 import { show } from './lib/run.ts';
 import { closingLine, sumReports } from './lib/test-results.ts';
 import { ROOT, workspacePackages } from './lib/workspace.ts';
@@ -35,15 +36,27 @@ const STEPS: Step[] = [
   { name: 'packed packages', command: 'pnpm', args: ['run', 'release:dry'] },
 ];
 
-const tested = workspacePackages().filter(({ manifest }) => manifest.scripts?.test !== undefined);
+const packages = workspacePackages();
+const tested = packages.filter(({ manifest }) => manifest.scripts?.test !== undefined);
 const reports = [join(ROOT, 'scripts'), ...tested.map(({ folder }) => folder)].map((folder) =>
   join(folder, '.cache', 'vitest.json'),
 );
+const lines: string[] = [];
+
+const browser = 'tests in Chromium';
+if (findChromium() === undefined) {
+  lines.push(`skipped ${browser}: ${NO_CHROMIUM}`);
+} else {
+  // Not by turbo: they read files of packages that theirs cannot depend on, which a cache would not know of.
+  const args = ['--recursive', '--workspace-concurrency=1', '--no-bail', 'run', 'test:browser'];
+  STEPS.splice(2, 0, { name: browser, command: 'pnpm', args });
+  const inBrowser = packages.filter(({ manifest }) => manifest.scripts?.['test:browser'] !== undefined);
+  reports.push(...inBrowser.map(({ folder }) => join(folder, '.cache', 'vitest-browser.json')));
+}
 // A report of an earlier run must not stand in for a run that did not happen.
 for (const report of reports) rmSync(report, { force: true });
 
 const env = { ...process.env, DO_NOT_TRACK: '1', TURBO_TELEMETRY_DISABLED: '1' };
-const lines: string[] = [];
 let broken = 0;
 for (const { name, command, args } of STEPS) {
   console.log(`\n── ${name} ──`);
