@@ -1,15 +1,15 @@
 /**
- * The model that everything is measured on: `bench-1b` with random weights, made once by Mariana's own command line and
- * kept in the cache folder, and what is converted from it: packed checkpoints for Mariana, a GGUF file for llama.cpp.
+ * The model that everything is measured on: `bench-1b` with random weights, made once and kept in the cache folder, and
+ * what Mariana's own converter makes of it: packed checkpoints for Mariana, a GGUF file for llama.cpp.
  */
 import { existsSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { command } from './peers/command.ts';
+import { type ConvertOptions, convert } from '@mariana/runtime/convert';
 import { note } from './run-group.ts';
 
-const CLI = fileURLToPath(new URL('../../apps/cli/src/main.ts', import.meta.url));
+const PRESET = 'bench-1b';
+const SEED = 1;
 
 export interface ModelFiles {
   /** The checkpoint to load for each format of weights. */
@@ -20,21 +20,35 @@ export interface ModelFiles {
   readonly files: readonly string[];
 }
 
-/** Makes what is not there yet. @throws Error with what the command line says, if it fails */
+/** Makes what is not there yet, which takes minutes and 8 GB. @throws MarianaError as `convert` does */
 export async function modelFiles(folder: string): Promise<ModelFiles> {
-  const native = join(folder, 'bench-1b-bf16');
-  if (!existsSync(join(native, 'config.json'))) {
-    note('making the model: 1.26 billion random weights, 2.5 GB');
-    await mariana('init', '--preset', 'bench-1b', '--seed', '1', '--dtype', 'bf16', '--tokenizer', '--out', native);
-  }
-  const gguf = join(folder, 'bench-1b-q8_0.gguf');
-  const checkpoints = { native, fp8: native, int8: native, int4: native };
-  const folders = new Set(Object.values(checkpoints));
-  return { checkpoints, gguf, files: [gguf, ...[...folders].map((path) => join(path, 'model.safetensors'))] };
+  const native = join(folder, `${PRESET}-bf16`);
+  await make(native, PRESET, { to: 'safetensors', weights: 'bf16', seed: SEED });
+  const packed = async (weights: 'fp8' | 'int8' | 'int4') => {
+    const path = join(folder, `${PRESET}-${weights}`);
+    await make(path, native, { to: 'safetensors', weights });
+    return path;
+  };
+  const checkpoints = {
+    native,
+    fp8: await packed('fp8'),
+    int8: await packed('int8'),
+    int4: await packed('int4'),
+  };
+  const gguf = join(folder, `${PRESET}-q8_0.gguf`);
+  await make(gguf, native, { to: 'gguf', quant: 'q8_0' });
+  return { checkpoints, gguf, files: [gguf, ...Object.values(checkpoints).map(weightsOf)] };
 }
 
-async function mariana(...args: string[]): Promise<void> {
-  await command(process.execPath, ['--conditions=@mariana/source', CLI, ...args]);
+async function make(path: string, from: string, options: ConvertOptions): Promise<void> {
+  // A checkpoint's config is written last, and a GGUF file gets its name when it is whole.
+  if (existsSync(options.to === 'gguf' ? path : join(path, 'config.json'))) return;
+  note(`making ${path}`);
+  await convert(from, path, options);
+}
+
+function weightsOf(checkpoint: string): string {
+  return join(checkpoint, 'model.safetensors');
 }
 
 /** Reads a file to its end, so that whoever opens it next finds it in memory. */

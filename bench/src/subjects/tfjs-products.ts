@@ -1,6 +1,7 @@
 /**
- * TensorFlow.js' matrix-vector products, as its own dense layers have them: `matMul` with a kernel [in, out], which its
- * engines are faster with than with the transposed one. Arguments: the folder of the peers, and `wasm` or `cpu`.
+ * TensorFlow.js' matrix-vector products, as its users write them: `matMul` and `data`. Its engines differ in whether a
+ * kernel [in, out] or a transposed one is faster; each gets the better. Arguments: the folder of the peers, and `wasm`
+ * or `cpu`.
  */
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
@@ -15,7 +16,7 @@ interface Tf {
   readonly version_core: string;
   setBackend(name: string): Promise<boolean>;
   tensor2d(values: Float32Array, shape: [number, number]): TfTensor;
-  matMul(a: TfTensor, b: TfTensor): TfTensor;
+  matMul(a: TfTensor, b: TfTensor, transposeA: boolean, transposeB: boolean): TfTensor;
 }
 interface TfTensor {
   data(): Promise<unknown>;
@@ -33,10 +34,16 @@ if (engine === 'wasm') {
 if (!(await tf.setBackend(engine))) throw new Error(`TensorFlow.js does not start its engine ${engine}`);
 
 async function product({ rows, cols, ms }: ProductRequest) {
-  const weight = tf.tensor2d(randomNumbers(rows * cols), [cols, rows]);
+  const straight = await productOf(rows, cols, false, ms / 2);
+  const transposed = await productOf(rows, cols, true, ms / 2);
+  return straight.products / straight.ms > transposed.products / transposed.ms ? straight : transposed;
+}
+
+async function productOf(rows: number, cols: number, transposed: boolean, ms: number) {
+  const weight = tf.tensor2d(randomNumbers(rows * cols), transposed ? [rows, cols] : [cols, rows]);
   const x = tf.tensor2d(randomNumbers(cols), [1, cols]);
   const answer = await repeat(async () => {
-    const y = tf.matMul(x, weight);
+    const y = tf.matMul(x, weight, false, transposed);
     await y.data();
     y.dispose();
   }, ms);
