@@ -6,7 +6,7 @@ export interface Tolerance {
   readonly relative: number;
 }
 
-export const FLOAT32: Tolerance = { absolute: 2e-4, relative: 2e-4 };
+const FLOAT32: Tolerance = { absolute: 2e-4, relative: 2e-4 };
 
 /** @throws Error naming the first element beyond the tolerance. */
 export function expectClose(

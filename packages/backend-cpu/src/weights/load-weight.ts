@@ -37,7 +37,7 @@ const BYTES = { f32: 4, bf16: 2, fp8: 1 } as const;
 type Incoming = Pick<WeightSource, 'format' | 'shape'> & { readonly blockSize?: readonly number[]; groupSize?: number };
 
 /** The format in which a weight is held when the user asked for `wanted`. */
-export function heldFormat(incoming: Incoming, wanted: WeightFormat | 'native'): Exclude<WeightFormat, 'f16'> {
+function heldFormat(incoming: Incoming, wanted: WeightFormat | 'native'): Exclude<WeightFormat, 'f16'> {
   const target = wanted === 'native' ? incoming.format : wanted;
   if (target === 'f16') return 'f32'; // no kernel reads F16
   // Formats that need not be made anew are kept only if a kernel knows their blocks and groups.

@@ -47,7 +47,7 @@ export function f16FromBits(bits: number): number {
 export const F16_SMALLEST_NORMAL = 0x400;
 
 /** Binary16 codes below `F16_SMALLEST_NORMAL` count in these steps. */
-export const F16_SUBNORMAL_STEP = 2 ** -24;
+const F16_SUBNORMAL_STEP = 2 ** -24;
 
 /** The float32 bits of a binary16 code that is not subnormal: the exponent is moved, and its bias exchanged. */
 export function f16ToBits(code: number): number {
