@@ -16,6 +16,12 @@ export async function cpu(options: CpuOptions = {}): Promise<CpuBackend> {
   const { build, shared = typeof SharedArrayBuffer !== 'undefined', relaxedDot, arenaBytes } = options;
   const threads = options.threads ?? (shared ? (globalThis.navigator?.hardwareConcurrency ?? 1) : 1);
   const engine = await KernelEngine.create({ build, shared, relaxedDot, threads, maximumBytes: arenaBytes });
-  await engine.pool.ready;
+  try {
+    await engine.pool.ready;
+  } catch (error) {
+    // Those that did start have nobody left to work for.
+    await engine.dispose();
+    throw error;
+  }
   return new CpuBackend(engine, checked);
 }

@@ -56,7 +56,8 @@ export class KernelModule {
   /**
    * Compiles the kernels.
    *
-   * @throws MarianaError BACKEND_UNAVAILABLE if there is no WebAssembly, or if the build asked for does not run here.
+   * @throws MarianaError BACKEND_UNAVAILABLE if there is no WebAssembly, if the build asked for does not run here, or if
+   *   the policy of the page forbids to compile it.
    */
   static async load(options: KernelModuleOptions = {}): Promise<KernelModule> {
     if (typeof WebAssembly === 'undefined') {
@@ -74,7 +75,7 @@ export class KernelModule {
       const bytes = await unpack(KERNELS[build]);
       if (!shared) makeUnshared(bytes);
       if (!WebAssembly.validate(bytes)) continue;
-      return new KernelModule(build, shared, await WebAssembly.compile(bytes), options.relaxedDot);
+      return new KernelModule(build, shared, await compile(bytes), options.relaxedDot);
     }
     throw new MarianaError(
       'BACKEND_UNAVAILABLE',
@@ -102,6 +103,18 @@ export class KernelModule {
 /** A memory of `pages` x 64 KiB that can grow to `maximum`. */
 export function createMemory(shared: boolean, pages: number, maximum: number): WebAssembly.Memory {
   return new WebAssembly.Memory({ initial: pages, maximum, shared });
+}
+
+async function compile(bytes: Uint8Array<ArrayBuffer>): Promise<WebAssembly.Module> {
+  try {
+    return await WebAssembly.compile(bytes);
+  } catch (cause) {
+    throw new MarianaError(
+      'BACKEND_UNAVAILABLE',
+      "The engine refuses to compile the kernels, which are valid: a page with a Content-Security-Policy needs script-src 'wasm-unsafe-eval'.",
+      { cause },
+    );
+  }
 }
 
 async function unpack(base64: string): Promise<Uint8Array<ArrayBuffer>> {

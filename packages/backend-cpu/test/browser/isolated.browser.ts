@@ -41,3 +41,32 @@ describe('on the page itself', async () => {
     describe(`runtime, threads: ${threads}`, () => generationTest(page, { threads }));
   }
 });
+
+describe('under a Content-Security-Policy', () => {
+  const works = (threads: number) => ({ build: 'relaxed', threads, shared: true });
+  const refused = (hint: string) => ({ code: 'BACKEND_UNAVAILABLE', message: expect.stringContaining(hint) });
+
+  test.each([
+    ["worker-src blob:; script-src 'self' 'unsafe-inline' 'wasm-unsafe-eval'", works(2), works(1)],
+    ["worker-src 'self'", refused('one thread'), works(1)],
+    ["script-src 'self' 'unsafe-inline'", refused('wasm-unsafe-eval'), refused('wasm-unsafe-eval')],
+  ])('%s', async (policy, two, one) => {
+    expect(await startUnder(policy)).toEqual([two, one]);
+  });
+});
+
+/** What comes of two threads, and of one, on a page of its own under a policy. */
+async function startUnder(policy: string): Promise<unknown> {
+  const frame = document.createElement('iframe');
+  frame.src = `/frame.html?policy=${encodeURIComponent(policy)}`;
+  const told = Promise.withResolvers<unknown>();
+  const listen = ({ data, source }: MessageEvent) => source === frame.contentWindow && told.resolve(data);
+  window.addEventListener('message', listen);
+  document.body.append(frame);
+  try {
+    return await told.promise;
+  } finally {
+    window.removeEventListener('message', listen);
+    frame.remove();
+  }
+}

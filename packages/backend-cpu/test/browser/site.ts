@@ -13,7 +13,17 @@ const ISOLATION = {
   'Cross-Origin-Embedder-Policy': 'require-corp',
 };
 
-/** Serves `/bundle/program.js` and `/bundle/worker.js`, and with `isolated` everything with COOP and COEP headers. */
+/** Tells the page around it what comes of two threads and of one. */
+const FRAME = `<!doctype html>
+<script type="module">
+  import { program } from '/bundle/program.js';
+  parent.postMessage([await program.start({ threads: 2 }), await program.start({ threads: 1 })]);
+</script>`;
+
+/**
+ * Serves `/bundle/program.js` and `/bundle/worker.js`; `/frame.html?policy=...` under a Content-Security-Policy; and with
+ * `isolated` everything with COOP and COEP headers.
+ */
 export function site({ isolated }: { isolated: boolean }): Plugin {
   return {
     name: 'mariana-site',
@@ -21,10 +31,17 @@ export function site({ isolated }: { isolated: boolean }): Plugin {
     async configureServer(server) {
       const files = await bundle();
       server.middlewares.use((request, response, next) => {
-        const code = files.get(new URL(request.url ?? '/', 'http://site').pathname);
-        if (code === undefined) return next();
-        const headers = { ...server.config.server.headers, 'Content-Type': 'text/javascript' };
-        response.writeHead(200, headers).end(code);
+        const { pathname: path, searchParams } = new URL(request.url ?? '/', 'http://site');
+        const code = files.get(path);
+        const { headers } = server.config.server;
+        if (code !== undefined) {
+          response.writeHead(200, { ...headers, 'Content-Type': 'text/javascript' }).end(code);
+        } else if (path === '/frame.html') {
+          const policy = { 'Content-Security-Policy': searchParams.get('policy') ?? '', 'Content-Type': 'text/html' };
+          response.writeHead(200, { ...headers, ...policy }).end(FRAME);
+        } else {
+          next();
+        }
       });
     },
   };
