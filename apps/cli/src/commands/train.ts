@@ -43,8 +43,7 @@ export async function train(file: string | undefined, flags: TrainFlags, io: Io)
     await makeFolder(settings.out);
     // The config goes in whole: the file it came from may change while the run rests.
     const kept = settings.config === undefined ? settings : { ...settings, config: configToJson(base) };
-    await writeInto(settings.out, SETTINGS_FILE, portableSettings(kept));
-    await new Training(settings, await prepare(settings, base, io, quiet), backend, flags, io).run();
+    await new Training(kept, await prepare(kept, base, io, quiet), backend, flags, io).run();
   } finally {
     backend.dispose();
   }
@@ -71,6 +70,9 @@ class Training {
     const { out } = this.#settings;
     const options = runOptions(this.#settings, this.#prepared.data, this.#backend, this.#recorder);
     using run = await startRun(this.#prepared.config, options);
+    // Not before all that can be refused was accepted. The settings first: with them alone the run can go on.
+    await writeInto(out, SETTINGS_FILE, portableSettings(this.#settings));
+    for (const [name, content] of Object.entries(this.#prepared.files)) await writeInto(out, name, content);
     const metrics = await MetricsFile.open(out, run.step);
     try {
       this.#describe(run);

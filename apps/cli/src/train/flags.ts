@@ -21,7 +21,7 @@ export function addTrainOptions(command: Command): Command {
     .option('--preset <name>', 'architecture, such as tiny or small (default: small)', text)
     .option('--config <path>', 'architecture as a config.json', text)
     .option('--tokenizer <path>', 'tokenizer.json, or a folder with one (default: learned from --data)', text)
-    .option('--vocab <n>', 'tokens to learn (default: vocab_size of the architecture)', whole(258))
+    .option('--vocab <n>', 'tokens to learn (default: vocab_size of the architecture, 512 at least)', whole(258))
     .option('--steps <n>', 'steps of the whole run', whole(1))
     .option('--batch <n>', 'sequences in a batch (default: 8)', whole(1))
     .option('--accumulate <n>', 'batches in a step (default: 1)', whole(1))

@@ -10,8 +10,10 @@ import { exact } from '../format.ts';
 import type { Io } from '../io.ts';
 import { Progress } from '../progress.ts';
 import { readTextFile } from '../text-file.ts';
-import { writeInto } from './folder.ts';
 import type { Settings } from './settings.ts';
+
+/** Tokens that are learned at least unless settings say otherwise: 256 of them are bytes. */
+const LEAST_VOCABULARY = 512;
 
 /** A run that can start. */
 export interface Prepared {
@@ -19,6 +21,8 @@ export interface Prepared {
   readonly data: PackedData;
   readonly training: TokenStream;
   readonly validation: { readonly data: PackedData; readonly stream: TokenStream } | null;
+  /** Files of the tokenizer, as texts or as values for JSON, that the run's folder does not have yet. */
+  readonly files: Readonly<Record<string, unknown>>;
 }
 
 /** The architecture as the settings have it, with the vocabulary of its file. */
@@ -36,12 +40,12 @@ export async function architecture({ config, preset: name }: Settings): Promise<
 }
 
 /**
- * Reads everything. The tokenizer is that of `out`, if it has one already; else it is put there.
+ * Reads everything. Nothing is written. The tokenizer is that of `out`, if it has one already.
  *
  * @throws MarianaError what reading and learning throw; `INVALID_ARGUMENT` if there is too little text.
  */
 export async function prepare(settings: Settings, base: ModelConfig, io: Io, quiet: boolean): Promise<Prepared> {
-  const tokenizer = await tokenizerOf(settings, base, io, quiet);
+  const { tokenizer, files } = await tokenizerOf(settings, base, io, quiet);
   const config: ModelConfig = {
     ...base,
     vocabSize: tokenizer.vocabSize,
@@ -72,27 +76,29 @@ export async function prepare(settings: Settings, base: ModelConfig, io: Io, qui
   };
   return {
     config,
+    files,
     training,
     data: packed(training, 'the data'),
     validation: validation === undefined ? null : { stream: apart, data: packed(apart, 'the validation data') },
   };
 }
 
-async function tokenizerOf(settings: Settings, base: ModelConfig, io: Io, quiet: boolean): Promise<Tokenizer> {
+async function tokenizerOf(
+  settings: Settings,
+  base: ModelConfig,
+  io: Io,
+  quiet: boolean,
+): Promise<{ tokenizer: Tokenizer; files: Readonly<Record<string, unknown>> }> {
   const { out, tokenizer: place } = settings;
-  // Written last, so what is there is complete.
-  const own = new DirectoryFiles(out);
-  if (await own.exists('tokenizer.json')) return tokenizerAt(out, 'tokenizer.json').then(({ tokenizer }) => tokenizer);
+  if (await new DirectoryFiles(out).exists('tokenizer.json')) {
+    return { tokenizer: (await tokenizerAt(join(out, 'tokenizer.json'))).tokenizer, files: {} };
+  }
   if (place !== undefined) {
     const isFolder = await stat(place).then(
       (found) => found.isDirectory(),
       () => false,
     );
-    const [folder, name] = isFolder ? [place, 'tokenizer.json'] : [dirname(place), place.slice(dirname(place).length)];
-    const { tokenizer, json, config } = await tokenizerAt(folder, name.replace(/^[/\\]/, ''));
-    if (config !== undefined) await writeInto(out, 'tokenizer_config.json', config);
-    await writeInto(out, 'tokenizer.json', json);
-    return tokenizer;
+    return tokenizerAt(isFolder ? join(place, 'tokenizer.json') : place);
   }
   const progress = new Progress(io, {
     label: 'learning the tokenizer',
@@ -100,21 +106,25 @@ async function tokenizerOf(settings: Settings, base: ModelConfig, io: Io, quiet:
     quiet,
   });
   const learned = await learnTokenizer(readDocuments(settings.data, settings), {
-    vocabSize: settings.vocab ?? base.vocabSize,
+    vocabSize: settings.vocab ?? Math.max(LEAST_VOCABULARY, base.vocabSize),
     signal: io.interrupts.signal,
     onProgress: ({ tokens, vocabSize }) => progress.update(tokens, vocabSize),
   }).finally(() => progress.end());
   const tokenizerConfig = { ...learned.tokenizerConfig, model_max_length: base.maxPositionEmbeddings };
-  const tokenizer = Tokenizer.fromFiles({ tokenizerJson: learned.tokenizerJson, tokenizerConfig });
-  await writeInto(out, 'tokenizer_config.json', tokenizerConfig);
-  await writeInto(out, 'tokenizer.json', learned.tokenizerJson);
-  return tokenizer;
+  return {
+    tokenizer: Tokenizer.fromFiles({ tokenizerJson: learned.tokenizerJson, tokenizerConfig }),
+    files: { 'tokenizer_config.json': tokenizerConfig, 'tokenizer.json': learned.tokenizerJson },
+  };
 }
 
-/** A tokenizer and its files; tokenizer_config.json may be missing. */
-async function tokenizerAt(folder: string, name: string) {
-  const json = await readTextFile(join(folder, name));
-  const hasConfig = await new DirectoryFiles(folder).exists('tokenizer_config.json');
-  const config = hasConfig ? await readTextFile(join(folder, 'tokenizer_config.json')) : undefined;
-  return { json, config, tokenizer: Tokenizer.fromFiles({ tokenizerJson: json, tokenizerConfig: config }) };
+/** A tokenizer and its files; tokenizer_config.json, beside tokenizer.json, may be missing. */
+async function tokenizerAt(path: string) {
+  const json = await readTextFile(path);
+  const beside = new DirectoryFiles(dirname(path));
+  const hasConfig = await beside.exists('tokenizer_config.json');
+  const config = hasConfig ? await readTextFile(join(beside.name, 'tokenizer_config.json')) : undefined;
+  return {
+    tokenizer: Tokenizer.fromFiles({ tokenizerJson: json, tokenizerConfig: config }),
+    files: { ...(config !== undefined && { 'tokenizer_config.json': config }), 'tokenizer.json': json },
+  };
 }

@@ -14,6 +14,7 @@ export const SETTINGS_FILE = 'train.json';
 const path = z.string().min(1);
 const count = z.int().min(1);
 const factor = z.number().min(0);
+const SHARE = 'must be a path, or a share above 0 and up to 0.5';
 
 const schema = z
   .strictObject({
@@ -22,7 +23,7 @@ const schema = z
     /** Key of the text in JSONL. */
     field: z.string().min(1),
     /** Files to evaluate on, or the share of the documents to hold out for that. */
-    validation: z.union([path, z.number().gt(0).max(0.5)], 'must be a path, or a share above 0 and up to 0.5'),
+    validation: z.union([path, z.number().gt(0, SHARE).max(0.5, SHARE)], SHARE),
     preset: z.string().min(1),
     /** A config.json: its path, or what is in it. */
     config: z.union([path, z.record(z.string(), z.unknown())], 'must be a path, or an object like config.json'),

@@ -47,7 +47,7 @@ export function lineChart(
     ([step]) => round(x(step)),
     ([, value]) => round(y(value)),
   );
-  const yTicks = scale === 'log' ? logTicks(y.ticks(6)) : y.ticks(6);
+  const yTicks = scale === 'log' ? logTicks(y.ticks(20)) : y.ticks(6);
   const grid = yTicks.map(
     (tick) =>
       `<line class="grid" x1="${MARGIN.left}" x2="${WIDTH - MARGIN.right}" y1="${round(y(tick))}" y2="${round(y(tick))}"/>` +
@@ -96,10 +96,11 @@ function extent(values: readonly number[], scale: 'linear' | 'log', from?: numbe
     : [min! - Math.max(0.5, Math.abs(min!) / 2), min! + Math.max(0.5, Math.abs(min!) / 2)];
 }
 
-/** Of the ticks of a logarithmic axis the powers of ten, or all if there are few. */
+/** Of the ticks of a logarithmic axis the powers of ten; with few of those 1, 2 and 5 of each. */
 function logTicks(ticks: readonly number[]): readonly number[] {
-  if (ticks.length <= 8) return ticks;
-  const powers = ticks.filter((tick) => Number.isInteger(Math.round(Math.log10(tick) * 1e9) / 1e9));
+  const mantissa = (tick: number) => Number((tick / 10 ** Math.floor(Math.log10(tick) + 1e-9)).toPrecision(6));
+  const powers = ticks.filter((tick) => mantissa(tick) === 1);
+  if (powers.length < 3) return ticks.filter((tick) => [1, 2, 5].includes(mantissa(tick)));
   const every = Math.ceil(powers.length / 8);
   return powers.filter((_, i) => i % every === 0);
 }

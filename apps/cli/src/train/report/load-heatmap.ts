@@ -15,31 +15,36 @@ const COLORS: readonly [Color, Color, Color] = [
   [178, 24, 43],
 ];
 
-/** The heatmap of all layers, with axes and a legend. */
-export function loadHeatmap(lines: readonly Metrics[]): string {
+/** The heatmap of all layers, with axes and a legend; it is as wide as the run, of `steps`, is done. */
+export function loadHeatmap(lines: readonly Metrics[], steps: number): string {
   const layers = Object.keys(lines.at(-1)?.load ?? {});
   const experts = layers.reduce((sum, layer) => sum + lines.at(-1)!.load[layer]!.length, 0);
   const rowHeight = Math.min(12, Math.max(2, 420 / experts));
+  const [first, last] = [lines[0]!.step, lines.at(-1)!.step];
+  const at = (step: number) => LEFT + ((WIDTH - LEFT - RIGHT) * step) / Math.max(steps, last);
+  const [left, right] = [at(first - 1), at(last)];
   let top = 6;
   const pictures = layers.map((layer) => {
     const { url, rows } = layerPicture(lines, layer);
     const height = rows * rowHeight;
     const middle = top + height / 2;
     const svg =
-      `<image href="${url}" x="${LEFT}" y="${top}" width="${WIDTH - LEFT - RIGHT}" height="${height}" ` +
+      `<image href="${url}" x="${left}" y="${top}" width="${right - left}" height="${height}" ` +
       `preserveAspectRatio="none" style="image-rendering:pixelated"/>` +
       `<text x="${LEFT - 8}" y="${middle}" text-anchor="end">layer ${layer}</text>` +
       `<text x="${LEFT - 8}" y="${middle + 14}" text-anchor="end" class="axis">${rows} experts</text>`;
     top += height + GAP;
     return svg;
   });
-  const [first, last] = [lines[0]!.step, lines.at(-1)!.step];
   const below = top + 12;
   return (
     `<p class="legend"><span class="key">no load <i class="scale"></i> twice the mean or more; white is the mean</span></p>` +
     `<svg viewBox="0 0 ${WIDTH} ${below + 8}" role="img" aria-label="Load of each expert over time">${pictures.join('')}` +
-    `<text x="${LEFT}" y="${below}">step ${first}</text>` +
-    `<text x="${WIDTH - RIGHT}" y="${below}" text-anchor="end">step ${last}</text></svg>`
+    // Where there is room for one label only, it says both.
+    (right - left < 160
+      ? `<text x="${left}" y="${below}">steps ${first} to ${last}</text></svg>`
+      : `<text x="${left}" y="${below}">step ${first}</text>` +
+        `<text x="${right}" y="${below}" text-anchor="end">step ${last}</text></svg>`)
   );
 }
 

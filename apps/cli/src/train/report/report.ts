@@ -126,7 +126,7 @@ function balance(lines: readonly Metrics[], { steps }: Settings): string {
   if (Object.keys(lines.at(-1)!.load).length === 0) return '';
   const worst: Series[] = [{ name: 'worst layer', color: 1, points: points(lines, (line) => line.maxViolation) }];
   return (
-    `<section><h2>Load of the experts</h2>${loadHeatmap(lines)}</section>` +
+    `<section><h2>Load of the experts</h2>${loadHeatmap(lines, steps)}</section>` +
     `<section><h2>MaxViolation</h2><p>How far the busiest expert of the worst layer is above the mean: (largest load - mean) / mean. 0 is perfect balance.</p>` +
     `${lineChart(worst, { label: 'MaxViolation over steps', unit: 'MaxViolation', steps, from: 0 })}</section>`
   );
