@@ -204,7 +204,7 @@ describe('to GGUF', () => {
       const out = join(folder, `${name}.gguf`);
       const { files, warnings } = await convert(fixturePath(name), out, { to: 'gguf', quant: 'f32' });
       expect(files).toEqual([`${name}.gguf`]);
-      expect(warnings).toContain('there is no tokenizer; the file speaks token ids only');
+      expect(warnings).toContainEqual(expect.stringContaining('there is no tokenizer'));
       expect(relativeError(await logits(out), await logits(fixturePath(name)))).toBeLessThan(2e-6);
       using model = await Model.load(out, { backend });
       expect(model.tokenizer).toBeNull();

@@ -92,8 +92,7 @@ async function toGguf(opened: OpenedCheckpoint, out: string, options: ConvertToG
   const totalBytes = tensors.reduce((sum, tensor) => sum + ggufTensorBytes(tensor), 0);
   await makeRoom(dirname(out), totalBytes);
   await writeGgufFile(out, { metadata: model.metadata, tensors: counted(tensors, countOptions(totalBytes, options)) });
-  const none = tokenizer === null ? ['there is no tokenizer; the file speaks token ids only'] : [];
-  return { files: [basename(out)], totalBytes, warnings: [...model.warnings, ...none] };
+  return { files: [basename(out)], totalBytes, warnings: model.warnings };
 }
 
 async function toSafetensors(opened: OpenedCheckpoint, out: string, options: ConvertToSafetensors): Promise<Converted> {

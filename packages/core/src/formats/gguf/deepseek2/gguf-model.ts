@@ -2,10 +2,12 @@
 
 import type { TensorReader } from '../../../checkpoint/tensor-reader.ts';
 import type { ModelConfig } from '../../../config/model-config.ts';
-import { type GgufTokenizerToWrite, NO_TOKENIZER, tokenizerMetadata } from '../tokenizer/to-metadata.ts';
+import { type GgufTokenizerToWrite, placeholderMetadata, tokenizerMetadata } from '../tokenizer/to-metadata.ts';
 import type { GgufContent } from '../writer.ts';
 import { type GgufQuant, modelMetadata, modelWarnings } from './model-metadata.ts';
 import { modelTensors } from './model-tensors.ts';
+
+const NO_TOKENIZER = 'there is no tokenizer: the file speaks token ids, its tokens only stand in for some';
 
 /** How a model is written as GGUF. */
 export interface GgufModelOptions {
@@ -16,7 +18,7 @@ export interface GgufModelOptions {
   readonly quant?: GgufQuant;
   /** `general.name`. Default `model`. */
   readonly name?: string;
-  /** The tokenizer; null for none, whereupon the file speaks ids only. Default null. */
+  /** The tokenizer; null for none, whereupon the file speaks token ids only. Default null. */
   readonly tokenizer?: GgufTokenizerToWrite | null;
 }
 
@@ -35,8 +37,11 @@ export interface GgufModel extends GgufContent {
  */
 export function ggufModel(config: ModelConfig, weights: TensorReader, options: GgufModelOptions = {}): GgufModel {
   const { quant = 'bf16', name = 'model', tokenizer = null } = options;
+  const { bosTokenId, eosTokenId: eosTokenIds, vocabSize } = config;
   const words =
-    tokenizer === null ? { metadata: NO_TOKENIZER, warnings: [] } : tokenizerMetadata(tokenizer, config.vocabSize);
+    tokenizer === null
+      ? { metadata: placeholderMetadata(vocabSize, { bosTokenId, eosTokenIds }), warnings: [NO_TOKENIZER] }
+      : tokenizerMetadata(tokenizer, vocabSize);
   return {
     metadata: new Map([...modelMetadata(config, quant, name), ...words.metadata]),
     tensors: modelTensors(config, weights, quant),

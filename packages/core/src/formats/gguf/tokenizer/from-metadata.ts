@@ -20,6 +20,9 @@ export interface GgufTokenizer {
 /** Token types of ggml (`llama_token_type`). */
 export const TOKEN_TYPE = { normal: 1, unknown: 2, control: 3, userDefined: 4, unused: 5 } as const;
 
+/** Says that the tokenizer of a file only stands in for one; `ggufModel` writes it where there is none. */
+export const PLACEHOLDER_KEY = 'mariana.placeholder_tokenizer';
+
 const KEY = 'tokenizer.ggml';
 
 /**
@@ -35,7 +38,7 @@ const KEY = 'tokenizer.ggml';
 export function tokenizerFromGguf(file: GgufFile): GgufTokenizer | null {
   const keys = new MetadataKeys(file.metadata, file.name);
   const model = keys.text(`${KEY}.model`) ?? 'none';
-  if (model === 'none' || model === 'no_vocab') return null;
+  if (model === 'none' || model === 'no_vocab' || keys.flag(PLACEHOLDER_KEY)) return null;
   const tokens = keys.texts(`${KEY}.tokens`) ?? [];
   const named = namedTokens(keys, tokens);
   return {

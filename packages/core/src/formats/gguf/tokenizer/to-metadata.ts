@@ -7,7 +7,7 @@ import { MarianaError } from '../../../errors.ts';
 import { parseJson } from '../../files/json.ts';
 import { quote } from '../../quote.ts';
 import type { GgufMetadata, GgufValue } from '../value.ts';
-import { TOKEN_TYPE } from './from-metadata.ts';
+import { PLACEHOLDER_KEY, TOKEN_TYPE } from './from-metadata.ts';
 import { preTokenizerName } from './pre-tokenizers.ts';
 
 /** A tokenizer to be written. */
@@ -30,9 +30,6 @@ export interface TokenizerMetadata {
   readonly metadata: GgufMetadata;
   readonly warnings: readonly string[];
 }
-
-/** The metadata of a model without a tokenizer: it speaks ids. */
-export const NO_TOKENIZER: GgufMetadata = new Map([['tokenizer.ggml.model', { type: 'string', value: 'none' }]]);
 
 const KEY = 'tokenizer.ggml';
 
@@ -82,6 +79,50 @@ export function tokenizerMetadata(tokenizer: GgufTokenizerToWrite, vocabSize: nu
     metadata,
     warnings: [`llama.cpp has no name for the way in which this tokenizer cuts text; it will cut as ${NEAREST} does`],
   };
+}
+
+/**
+ * The metadata of a model without a tokenizer. llama.cpp's programs do not load one that has none at all, so single bytes
+ * stand in for tokens, and a key of our own says that they mean nothing: Mariana then has no tokenizer either.
+ */
+export function placeholderMetadata(
+  vocabSize: number,
+  { bosTokenId, eosTokenIds }: { readonly bosTokenId: number | null; readonly eosTokenIds: readonly number[] },
+): GgufMetadata {
+  const special = new Map<number, string>();
+  for (const [i, id] of eosTokenIds.entries()) special.set(id, `[EOS${i}]`);
+  if (bosTokenId !== null) special.set(bosTokenId, '[BOS]');
+  const bytes = byteAlphabet();
+  const tokens: string[] = [];
+  const types: number[] = [];
+  for (let id = 0; id < vocabSize; id++) {
+    const name = special.get(id);
+    const byte = name === undefined ? bytes.shift() : undefined;
+    tokens.push(name ?? byte ?? `[PAD${id}]`);
+    types.push(name !== undefined ? TOKEN_TYPE.control : byte !== undefined ? TOKEN_TYPE.normal : TOKEN_TYPE.unused);
+  }
+  const metadata = new Map<string, GgufValue>([
+    [`${KEY}.model`, { type: 'string', value: 'gpt2' }],
+    [`${KEY}.pre`, { type: 'string', value: 'gpt-2' }],
+    [`${KEY}.tokens`, { type: 'array', of: 'string', value: tokens }],
+    [`${KEY}.token_type`, { type: 'array', of: 'i32', value: types }],
+    [`${KEY}.merges`, { type: 'array', of: 'string', value: [] }],
+    [`${KEY}.add_bos_token`, { type: 'bool', value: false }],
+    [PLACEHOLDER_KEY, { type: 'bool', value: true }],
+  ]);
+  if (bosTokenId !== null) metadata.set(`${KEY}.bos_token_id`, { type: 'u32', value: bosTokenId });
+  const [eos] = eosTokenIds;
+  if (eos !== undefined) metadata.set(`${KEY}.eos_token_id`, { type: 'u32', value: eos });
+  return metadata;
+}
+
+/** Characters that byte-level tokenizers write bytes in: those that print as they are, the others from U+0100 on. */
+function byteAlphabet(): string[] {
+  let next = 0x100;
+  return Array.from({ length: 256 }, (_, byte) => {
+    const char = String.fromCharCode(byte);
+    return /[!-~¡-¬®-ÿ]/.test(char) ? char : String.fromCharCode(next++);
+  });
 }
 
 type Json = Readonly<Record<string, unknown>>;
