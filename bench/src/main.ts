@@ -7,15 +7,16 @@ import { machine } from './machine.ts';
 import { modelFiles, warm } from './model-files.ts';
 import { type GroupName, HELP, type Options, parseOptions } from './options.ts';
 import { cacheFolder } from './peers/cache-folder.ts';
-import { llamaPython, nodePeers } from './peers/install.ts';
+import { chromium, llamaPython, nodePeers } from './peers/install.ts';
 import { report } from './report.ts';
 import { Results } from './results.ts';
 import { note, runGroup, type Spec } from './run-group.ts';
-import { contextSpecs, formatSpecs, loadSpecs, modelSpecs, type Parts, productSpecs } from './specs.ts';
+import { browserSpecs, contextSpecs, formatSpecs, loadSpecs, modelSpecs, type Parts, productSpecs } from './specs.ts';
 
 const SPECS: Readonly<Record<GroupName, (parts: Parts) => Spec[]>> = {
   model: modelSpecs,
   formats: formatSpecs,
+  browser: browserSpecs,
   load: loadSpecs,
   context: contextSpecs,
   products: productSpecs,
@@ -47,7 +48,8 @@ async function bench(options: Options): Promise<void> {
   };
   const node = await bring('node-llama-cpp and TensorFlow.js', nodePeers);
   const python = await bring('llama.cpp', llamaPython);
-  const parts = { options, model, node, python };
+  const browser = await bring('wllama', async () => chromium());
+  const parts = { options, model, node, python, chromium: browser };
 
   for (const file of model.files) await warm(file);
   for (const group of options.groups) {

@@ -2,6 +2,8 @@
 import { goals, type Verdict } from './goals.ts';
 import type { Results } from './results.ts';
 import {
+  BROWSER_DECODE,
+  BROWSER_PREFILL,
   CACHES,
   contextName,
   FORMATS,
@@ -13,13 +15,22 @@ import {
   pastName,
   SHAPES,
   shapeName,
+  WLLAMA,
 } from './specs.ts';
 import { medianOf } from './statistics.ts';
 import { digits, table } from './table.ts';
 
 /** All tables of a run as Markdown. */
 export function report(results: Results): string {
-  const parts = [head(results), speed(results), load(results), context(results), products(results), goalTable(results)];
+  const parts = [
+    head(results),
+    speed(results),
+    browser(results),
+    load(results),
+    context(results),
+    products(results),
+    goalTable(results),
+  ];
   if (results.missing.length > 0) {
     parts.push(['Not measured:', ...results.missing.map((m) => `- ${m.subject}: ${m.reason}`)].join('\n'));
   }
@@ -67,6 +78,20 @@ function speed(results: Results): string {
     ['decoding of mariana int8', ...threadsOf(results).map((threads) => decodeRate(results, threads))],
   ]);
   return [models, rates].filter((part) => part !== '').join('\n\n');
+}
+
+/** The peer that runs in a page, and Mariana (in Node) in the same turns. */
+function browser(results: Results): string {
+  const columns = threadsOf(results).flatMap((threads) =>
+    [BROWSER_DECODE, BROWSER_PREFILL].map((metric) => ({ threads, metric })),
+  );
+  return titled('Tokens a second, beside WebAssembly in a page', [
+    ['', ...columns.map(({ threads, metric }) => `${metric}, ${threads} t`)],
+    ...[mariana('int8'), WLLAMA].map((subject) => [
+      subject,
+      ...columns.map(({ threads, metric }) => shown(results, subject, threads, metric)),
+    ]),
+  ]);
 }
 
 function decodeRate(results: Results, threads: number): string {

@@ -13,13 +13,17 @@ export interface Parts {
   readonly node: string | undefined;
   /** Python with llama.cpp. */
   readonly python: string | undefined;
+  readonly chromium: string | undefined;
 }
 
 export const FORMATS = ['int8', 'int4', 'fp8', 'native'] as const;
 export type Format = (typeof FORMATS)[number];
 export const LLAMA_CPP = 'llama.cpp q8_0';
 export const NODE_LLAMA_CPP = 'node-llama-cpp q8_0';
+export const WLLAMA = 'wllama q8_0';
 export const LIMITS = 'bare kernels';
+export const BROWSER_DECODE = 'decode of 32';
+export const BROWSER_PREFILL = 'prefill of 64';
 export const mariana = (format: string) => `mariana ${format}`;
 
 /** Lengths of the past for which decoding is timed. */
@@ -132,6 +136,27 @@ export function formatSpecs(parts: Parts): Spec[] {
   const { threads } = parts.options;
   const probes = speedProbes(parts.options);
   return [...threads.flatMap(marianaSpecs(parts, FORMATS, probes)), ...threads.flatMap(llamaSpec(parts, probes))];
+}
+
+/** llama.cpp in a page. It is slow, so it gets a group of its own, with a shorter prompt. */
+export function browserSpecs(parts: Parts): Spec[] {
+  const { model, node: folder, chromium, options } = parts;
+  if (folder === undefined || chromium === undefined) return [];
+  const decoded = ids(options.quick ? 8 : 32, 2);
+  const prompt = ids(32, 1);
+  const read = ids(64, 3);
+  const probes: Probe[] = [
+    {
+      metric: BROWSER_DECODE,
+      request: { do: 'decode', prompt, ids: decoded },
+      value: perSecond(decoded.length),
+    },
+    { metric: BROWSER_PREFILL, request: { do: 'prefill', ids: read }, value: perSecond(read.length) },
+  ];
+  return options.threads.flatMap((threads) => [
+    ...marianaSpecs(parts, ['int8'], probes)(threads),
+    { name: WLLAMA, threads, ...node('wllama.ts', folder, model.gguf, threads, chromium), probes },
+  ]);
 }
 
 /** What it takes to get going, with as many threads as there are. */
