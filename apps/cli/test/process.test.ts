@@ -12,7 +12,7 @@ const scratch = scratchFolder();
 const LONG = ['generate', '--model', fixturePath('tiny-dense-moe'), '--ids', '1', '--max-tokens', '4000'];
 
 test('help: every command and every option', async () => {
-  const commands = ['generate', 'chat', 'score', 'inspect', 'init'];
+  const commands = ['generate', 'chat', 'score', 'inspect', 'init', 'train'];
   const [help, ...each] = await batch([['--help'], ...commands.map((command) => [command, '--help'])]);
   for (const command of commands) expect(help!.stdout).toMatch(new RegExp(`^ {2}${command} `, 'm'));
   const flags: Record<string, string[]> = {
@@ -29,6 +29,16 @@ test('help: every command and every option', async () => {
     chat: ['--model', '--system', '--json'],
     score: ['--model', '--text', '--file', '--ids', '--json', '--logits', '--mtp'],
     inspect: ['--json', 'config.json', 'preset'],
+    train: [
+      '--data',
+      '--steps',
+      '--precision',
+      '--balance',
+      '--mtp-weight',
+      '--resume',
+      '--checkpoint-every',
+      '--json',
+    ],
     init: ['--preset', '--seed', '--dtype', '--out', '--tokenizer', '--max-shard-size', '--force'],
   };
   for (const [i, command] of commands.entries()) {

@@ -29,6 +29,7 @@ const figures = (text: string) => Array.from(text.matchAll(FIGURE), ([figure]) =
 function comparable(text: string): string {
   return text
     .replaceAll(/\d+(\.\d+)? m?s$/gm, 'TIME')
+    .replaceAll(/[\d,]+ tokens\/s/g, 'RATE')
     .replaceAll(/"(loadMs|\w+PerSecond)":[\d.]+/g, '"$1":TIME')
     .replaceAll(/"content":"[^"]*"/g, '"content":TEXT')
     .replaceAll(FIGURE, 'FIGURE');
@@ -37,7 +38,7 @@ function comparable(text: string): string {
 const all = commands(readFileSync(join(CLI, 'README.md'), 'utf8'));
 
 test('there are commands of every kind', () => {
-  for (const name of ['generate', 'chat', 'score', 'inspect', 'init', 'convert']) {
+  for (const name of ['generate', 'chat', 'score', 'inspect', 'init', 'convert', 'train']) {
     expect(all.some(({ command }) => command.includes(`mariana ${name}`))).toBe(true);
   }
 });

@@ -35,7 +35,8 @@ describe('a whole run', () => {
   }, 120_000);
 
   it('leaves a checkpoint, its tokenizer, metrics, a report and the state', () => {
-    expect(readdirSync(out).sort()).toEqual([
+    expect(result.files).toEqual(readdirSync(out).sort());
+    expect(result.files).toEqual([
       'config.json',
       'generation_config.json',
       'metrics.jsonl',
@@ -110,12 +111,30 @@ describe('a whole run', () => {
     expect(html).not.toMatch(/https?:|<script|<link|url\(/);
   });
 
-  it('can be used at once', async () => {
-    const [generated, inspected, again] = await batch([
+  it('can be used at once, its tokenizer and its config for another run too', async () => {
+    const settings = [
+      '--tokenizer',
+      out,
+      '--config',
+      join(out, 'config.json'),
+      '--balance',
+      'aux',
+      '--schedule',
+      'constant',
+    ];
+    const data = ['--data', DATA, DATA, '--batch', '2', '--sequence', '32', '--threads', '1', '--steps', '2'];
+    const [generated, inspected, again, other] = await batch([
       ['generate', '--model', out, '--prompt', 'The baker', '--max-tokens', '5', '--json'],
       ['inspect', out, '--json'],
       ['train', ...TINY, '--steps', '10', '--out', out, '--resume', '--json'],
+      ['train', ...data, ...settings, '--precision', 'bf16', '--out', at('other'), '--json'],
     ]);
+    expect(json(other!)).toMatchObject({ steps: 2, parameters: result.parameters });
+    const tokenizer = (folder: string) => readFileSync(join(folder, 'tokenizer.json'), 'utf8');
+    expect(tokenizer(at('other'))).toBe(tokenizer(out));
+    expect(metricsOf(at('other'))[0]!.balanceLoss).toBeGreaterThan(0.005);
+    const kept = JSON.parse(readFileSync(join(at('other'), 'train.json'), 'utf8'));
+    expect(kept).toMatchObject({ data: [DATA, DATA], config: { vocab_size: 320 } });
     expect(json(generated!).ids.length).toBeGreaterThan(0);
     expect(json(inspected!).checkpoint).toBeTruthy();
     expect(json(again!)).toMatchObject({ steps: 10, loss: metricsOf(out).at(-1)!.loss });
@@ -226,6 +245,7 @@ describe('what cannot be trained', () => {
       [['--data', DATA, ...steps, '--out', at('used'), '--resume'], 'USAGE', /no run to go on with/],
       [['--resume'], 'USAGE', /--out/],
       [['--data', at('none'), ...steps, '--out', at('a1')], 'FILE_NOT_FOUND', /none/],
+      [['--data', at('none'), DATA, ...steps, '--out', at('a1')], 'FILE_NOT_FOUND', /none/],
       [['--data', at('no-data'), ...steps, '--out', at('a2')], 'DATA_INVALID', /no-data: .*\.jsonl/],
       [
         ['--data', file('bad.jsonl', '{"text":"a"}\n{"txt":"b"}\n'), ...steps, '--out', at('a3')],

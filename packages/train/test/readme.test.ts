@@ -13,6 +13,7 @@ const EXPECTED: Record<string, RegExp> = {
   depthRows: /1\.559.*0\.467/s,
   switchBalanceLoss: /1\.5, 1\.5, +0, +3, 0, 0/s,
   fp8WeightGradient: /\[ 5, 136 \] \[ 5, 200 \] \[ 136, 200 \].*\[ 5, 2 \] \[ 200, 5 \] \[ 200, 1 \].*\[ 136, 200 \]/s,
+  tokenizeDocuments: /^18 2 true 2$/m,
   extendContext: /1\.873/,
 };
 

@@ -1,20 +1,15 @@
 /** `mariana train`: trains a model on texts, from nothing to a checkpoint that the other commands load. */
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Backend } from '@mariana/core';
 import { configToJson } from '@mariana/core';
-import {
-  Fp8RangeRecorder,
-  STATE_FILE,
-  train as startRun,
-  type TrainingProgress,
-  type TrainingRun,
-} from '@mariana/train';
+import { Fp8RangeRecorder, train as startRun, type TrainingProgress, type TrainingRun } from '@mariana/train';
 import { openBackend } from '../backends.ts';
 import { exact, rounded } from '../format.ts';
 import { type Io, print, printJson, remark } from '../io.ts';
 import { progressLine, span, TrainingDisplay } from '../train/display.ts';
 import { makeFolder, settingsOfRun, writeInto } from '../train/folder.ts';
-import { METRICS_FILE, type Metrics, MetricsFile } from '../train/metrics.ts';
+import { type Metrics, MetricsFile } from '../train/metrics.ts';
 import { architecture, type Prepared, prepare } from '../train/prepare.ts';
 import { REPORT_FILE, trainingReport } from '../train/report/report.ts';
 import { runOptions } from '../train/run-options.ts';
@@ -178,7 +173,7 @@ class Training {
     };
     const files = { 'generation_config.json': `${JSON.stringify(generation, null, 2)}\n` };
     await run.save(out, { dtype, files });
-    return ['config.json', 'generation_config.json', 'tokenizer.json', METRICS_FILE, REPORT_FILE, STATE_FILE];
+    return (await readdir(out)).sort();
   }
 
   #conclude(run: TrainingRun, lines: readonly Metrics[], files: readonly string[]): void {

@@ -1,6 +1,6 @@
 /** The options of `mariana train`. Those that are settings of a run have their names and none of their defaults. */
 import { type Command, Option } from 'commander';
-import { real, text, whole } from '../values.ts';
+import { real, several, text, whole } from '../values.ts';
 
 const positive = real('a number above 0', (value) => value > 0);
 const notNegative = real('a number from 0 up', (value) => value >= 0);
@@ -15,7 +15,7 @@ function pathOrShare(value: string): string | number {
 export function addTrainOptions(command: Command): Command {
   return command
     .argument('[config]', 'JSON file with settings; options win over it')
-    .option('--data <path...>', 'text or JSONL files, or folders of them, to learn from', text)
+    .option('--data <path...>', 'text or JSONL files, or folders of them, to learn from', several(text))
     .option('--field <name>', 'key of the text in JSONL (default: text)', text)
     .option('--validation <path|share>', 'files to evaluate on, or a share of --data, such as 0.05', pathOrShare)
     .option('--preset <name>', 'architecture, such as tiny or small (default: small)', text)
@@ -53,11 +53,11 @@ export function addTrainOptions(command: Command): Command {
 }
 
 const HELP = `
-A JSONL file has a document on each line, as {"text": ...}; any other file is one
-document. --out gets a checkpoint in Hugging Face's layout, its tokenizer,
-metrics.jsonl (a line for each step), report.html, and training.safetensors, the
-state that --resume goes on from: with the same numbers as if the run had never
-stopped. Ctrl-C saves that state first.
+A JSONL file has a document on each line, as {"text": ...}; any other file is
+one document. --out gets a checkpoint in Hugging Face's layout, its tokenizer,
+metrics.jsonl (a line for each step), report.html, and training.safetensors,
+the state that --resume goes on from: with the same numbers as if the run had
+never stopped. Ctrl-C saves that state first.
 
   mariana train --data ./stories.jsonl --preset small --steps 500 --out ./model
   mariana train recipe.json --steps 2000
