@@ -48,10 +48,12 @@ async function keptRounds(results: Results, specs: readonly Spec[], { rounds }: 
       if (subject !== undefined) running.push({ spec, subject });
     }
     const metrics = [...new Set(specs.flatMap(({ probes }) => probes.map(({ metric }) => metric)))];
-    for (let round = 0; round < rounds; round++) {
+    // Once for nothing: engines compile what has run, and some things are laid out when they are first needed.
+    for (let round = -1; round < rounds; round++) {
       for (const metric of metrics) {
         // Each begins in turn, so that none always follows the same other one.
-        const turn = [...running.slice(round % running.length), ...running.slice(0, round % running.length)];
+        const first = Math.max(0, round) % Math.max(1, running.length);
+        const turn = [...running.slice(first), ...running.slice(0, first)];
         for (const entry of turn) {
           const probe = entry.spec.probes.find((p) => p.metric === metric);
           if (probe === undefined || !running.includes(entry)) continue;
@@ -114,6 +116,7 @@ async function measure(
     const { name, threads } = spec;
     const { otherCores = null } = answer;
     const sample = { subject: name, threads, metric, value: value(answer as never), round, otherCores };
+    if (round < 0) return true;
     results.add(sample);
     const disturbed = isQuiet(sample) ? '' : ` (others used ${shown(otherCores)} cores)`;
     note(`  ${round + 1}. ${label(spec)}, ${metric}: ${digits(sample.value)}${disturbed}`);
