@@ -123,6 +123,15 @@ describe('checkpoints', { timeout: 600_000 }, () => {
     }
   });
 
+  it('are written when told to only, if that is asked for', async () => {
+    using run = await smallRun({ backend, checkpoint: { folder, every: null }, steps: 2 });
+    await losses(run);
+    expect(await readdir(folder)).toEqual([]);
+    await run.checkpoint();
+    using resumed = await smallRun({ backend, checkpoint: { folder, every: null }, steps: 2 });
+    expect(resumed.step).toBe(2);
+  });
+
   it('also from memory, where there are no folders', async () => {
     using run = await smallRun({ backend });
     await losses(run, 3);
