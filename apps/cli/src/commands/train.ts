@@ -89,7 +89,7 @@ class Training {
       this.#io,
       `${exact(run.model.size)} parameters, ${exact(training.tokens.length)} tokens in ${exact(training.documents)} ` +
         `documents; ${exact(steps)} steps of ${exact(batch * accumulate * sequence)} tokens see them ` +
-        `${epochs < 10 ? rounded(epochs) : Math.round(epochs)} times`,
+        `${epochs < 10 ? Number(epochs.toPrecision(2)) : Math.round(epochs)} times`,
     );
     if (this.#flags.resume) remark(this.#io, `going on after step ${exact(run.step)}`);
   }

@@ -8,7 +8,7 @@ import { MarianaError } from '@mariana/core';
 import type { Fp8Ranges } from '@mariana/train';
 import { writeInto } from './folder.ts';
 
-export const METRICS_FILE = 'metrics.jsonl';
+const METRICS_FILE = 'metrics.jsonl';
 
 /** What is known of a step. */
 export interface Metrics {
