@@ -25,29 +25,29 @@ export interface Greeting {
 /** Longer than this nothing takes; a child that hangs is ended. */
 const LIMIT_MS = 10 * 60_000;
 
+interface Parts {
+  readonly child: ChildProcess;
+  readonly lines: AsyncIterator<string>;
+  /** What it printed to standard error, the end of it. */
+  readonly complaints: string[];
+  /** Resolves when all that it printed has arrived. */
+  readonly closed: Promise<unknown>;
+}
+
 export class Subject {
   readonly name: string;
   readonly threads: number;
   /** Milliseconds from the start of the process to its greeting. */
   readonly startMs: number;
   readonly greeting: Greeting;
-  readonly #child: ChildProcess;
-  readonly #lines: AsyncIterator<string>;
-  readonly #complaints: string[];
+  readonly #parts: Parts;
 
-  private constructor(
-    { name, threads }: SubjectCommand,
-    greeting: Greeting,
-    startMs: number,
-    parts: { child: ChildProcess; lines: AsyncIterator<string>; complaints: string[] },
-  ) {
+  private constructor({ name, threads }: SubjectCommand, greeting: Greeting, startMs: number, parts: Parts) {
     this.name = name;
     this.threads = threads;
     this.greeting = greeting;
     this.startMs = startMs;
-    this.#child = parts.child;
-    this.#lines = parts.lines;
-    this.#complaints = parts.complaints;
+    this.#parts = parts;
   }
 
   /** Starts a subject and waits until it is up. @throws Error with the end of what it printed, if it does not come up */
@@ -62,24 +62,24 @@ export class Subject {
       complaints.push(data.toString());
       while (complaints.length > 50) complaints.shift();
     });
+    const closed = new Promise((resolve) => child.once('close', resolve));
     child.on('error', (error) => complaints.push(error.message));
     child.stdin.on('error', () => {}); // a child that has gone is noticed by its missing answer
     const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
-    const parts = { child, lines, complaints };
+    const parts = { child, lines, complaints, closed };
     const greeting = await answer(command.name, parts);
     return new Subject(command, greeting as Greeting, performance.now() - started, parts);
   }
 
   /** Has the subject do something. @throws Error if it ends instead of answering */
   async ask<T>(request: { readonly do: string; readonly [argument: string]: unknown }): Promise<T> {
-    this.#child.stdin!.write(`${JSON.stringify(request)}\n`);
-    const parts = { child: this.#child, lines: this.#lines, complaints: this.#complaints };
-    return (await answer(this.name, parts)) as T;
+    this.#parts.child.stdin!.write(`${JSON.stringify(request)}\n`);
+    return (await answer(this.name, this.#parts)) as T;
   }
 
   /** Ends the subject, and waits until its memory is free again. */
   async stop(): Promise<void> {
-    const child = this.#child;
+    const { child } = this.#parts;
     if (child.exitCode !== null || child.signalCode !== null) return;
     const ended = new Promise((resolve) => child.once('exit', resolve));
     child.stdin!.end(`${JSON.stringify({ do: 'stop' })}\n`);
@@ -89,10 +89,7 @@ export class Subject {
   }
 }
 
-async function answer(
-  name: string,
-  { child, lines, complaints }: { child: ChildProcess; lines: AsyncIterator<string>; complaints: string[] },
-): Promise<unknown> {
+async function answer(name: string, { child, lines, complaints, closed }: Parts): Promise<unknown> {
   const timer = setTimeout(() => {
     complaints.push(`no answer within ${LIMIT_MS / 60_000} minutes`);
     child.kill('SIGKILL');
@@ -107,7 +104,13 @@ async function answer(
   } finally {
     clearTimeout(timer);
   }
-  await new Promise((resolve) => setTimeout(resolve, 100)); // for the last of what it printed
-  const told = complaints.join('').trim().split('\n').slice(-3).join(' / ');
-  throw new Error(`${name} ended without an answer: ${told || 'it printed nothing'}`);
+  await Promise.race([closed, new Promise((resolve) => setTimeout(resolve, 2000))]); // for the last of what it printed
+  throw new Error(`${name} ended without an answer: ${gist(complaints.join(''))}`);
+}
+
+/** The line that names an error, if there is one; else the last ones. */
+function gist(printed: string): string {
+  const lines = printed.trim().split('\n');
+  const error = lines.findLast((line) => /^\S*(error|exception|abort|assert)/i.test(line));
+  return error ?? (lines.slice(-3).join(' / ') || 'it printed nothing');
 }
