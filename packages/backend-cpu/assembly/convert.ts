@@ -7,7 +7,7 @@
  * 2^14 rounds to them.
  */
 import { decodeBf16, decodeE4m3 } from './formats';
-import { arg, argPtr, max4 } from './simd';
+import { arg, argPtr, max4i, zero } from './simd';
 
 /** Elements in a unit of `convert`. */
 const BLOCK: i32 = 4096;
@@ -140,17 +140,18 @@ export function quantizeTiles(args: usize, begin: i32, end: i32): void {
   }
 }
 
-/** The largest magnitude; NaN where there is one. */
+/** The largest magnitude; NaN where there is one: bits without their sign are ordered like numbers, with NaN on top. */
 function largest(x: usize, n: i32): f32 {
-  let top: f32 = 0;
+  let top = 0;
   let i = 0;
   if (ASC_FEATURE_SIMD) {
-    let m = f32x4.splat(0);
-    for (; i + 4 <= n; i += 4) m = f32x4.max(m, f32x4.abs(v128.load(x + (<usize>i << 2))));
-    top = max4(m);
+    const magnitude = all(0);
+    let m = zero();
+    for (; i + 4 <= n; i += 4) m = i32x4.max_s(m, v128.and(v128.load(x + (<usize>i << 2)), magnitude));
+    top = max4i(m);
   }
-  for (; i < n; i++) top = max(top, abs(load<f32>(x + (<usize>i << 2))));
-  return top;
+  for (; i < n; i++) top = max(top, load<i32>(x + (<usize>i << 2)) & 0x7fffffff);
+  return reinterpret<f32>(top);
 }
 
 /** The smallest power of two that is not below a positive normal number; infinity and NaN stay. */

@@ -5,7 +5,7 @@
  */
 import { ONE, constant } from './constants';
 import { expOf1, expOf4 } from './wide-exp';
-import { arg, argPtr } from './simd';
+import { arg, argPtr, zero } from './simd';
 
 /** Elements in a unit where there are no rows. */
 const BLOCK: i32 = 4096;
@@ -105,6 +105,39 @@ function apply1(op: i32, a: f32, b: f32): i32 {
   if (op == EQUAL) return i32(a == b);
   if (op == LESS) return i32(a < b);
   return i32(a <= b);
+}
+
+/**
+ * y = test != 0 ? a : b for words, in three loops as `binary`. Arguments: test, a, b, y, columns, rows, columns of the last
+ * row, middle, then the steps of test, of a and of b. Units are rows.
+ */
+export function choose(args: usize, begin: i32, end: i32): void {
+  const columns = <usize>arg(args, 4) << 2, rows = arg(args, 5), last = <usize>arg(args, 6) << 2, middle = arg(args, 7);
+  const tStep = <usize>arg(args, 8), tRow = <usize>arg(args, 9) << 2, tOuter = <usize>arg(args, 10) << 2;
+  const aStep = <usize>arg(args, 11), aRow = <usize>arg(args, 12) << 2, aOuter = <usize>arg(args, 13) << 2;
+  const bStep = <usize>arg(args, 14), bRow = <usize>arg(args, 15) << 2, bOuter = <usize>arg(args, 16) << 2;
+  for (let r = begin; r < end; r++) {
+    const outer = <usize>(r / middle), m = <usize>(r % middle), bytes = r == rows - 1 ? last : columns;
+    const t = argPtr(args, 0) + outer * tOuter + m * tRow, a = argPtr(args, 1) + outer * aOuter + m * aRow;
+    const b = argPtr(args, 2) + outer * bOuter + m * bRow, y = argPtr(args, 3) + <usize>r * columns;
+    let k: usize = 0;
+    if (ASC_FEATURE_SIMD) {
+      const none = zero();
+      for (; k + 16 <= bytes; k += 16) {
+        const isB = i32x4.eq(words4(t, k, tStep), none);
+        v128.store(y + k, v128.bitselect(words4(b, k, bStep), words4(a, k, aStep), isB));
+      }
+    }
+    for (; k < bytes; k += 4) {
+      store<i32>(y + k, load<i32>(t + k * tStep) ? load<i32>(a + k * aStep) : load<i32>(b + k * bStep));
+    }
+  }
+}
+
+// @ts-ignore: decorator
+@inline
+function words4(at: usize, k: usize, step: usize): v128 {
+  return step ? v128.load(at + k) : v128.load32_splat(at);
 }
 
 const NEG: i32 = 0;

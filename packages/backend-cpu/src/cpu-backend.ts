@@ -39,6 +39,7 @@ import {
 } from '@mariana/core';
 import { attention, latentAttention } from './ops/attention.ts';
 import { cast } from './ops/cast.ts';
+import { copyElements } from './ops/copy-elements.ts';
 import { binary, unary } from './ops/elementwise.ts';
 import { experts } from './ops/experts.ts';
 import { embed, groupedLinear, linear } from './ops/linear.ts';
@@ -309,9 +310,4 @@ export class CpuBackend extends ReferenceBackend {
   ): number {
     return heldBytes(this.engine.kernels, source, precise ? 'native' : this.weights);
   }
-}
-
-/** `to.set(from)` without its slow path for shared memory. */
-function copyElements(from: TensorData, to: TensorData): void {
-  for (let i = 0; i < from.length; i++) to[i] = from[i]!;
 }

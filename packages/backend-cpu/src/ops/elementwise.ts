@@ -6,7 +6,7 @@ import { type BinaryOp, broadcastShapes, COMPARISON_OPS, checkDtype, type Tensor
 import type { CpuBackend } from '../cpu-backend.ts';
 import * as kernels from '../wasm/index.ts';
 import { INTEGER_LOOPS } from './integer-loops.ts';
-import { forEachRun, type LoopNest, loopNest } from './loop-nest.ts';
+import { forEachRun, isSameShape, type LoopNest, loopNest, runLength } from './loop-nest.ts';
 import { UNARY_LOOPS } from './unary-loops.ts';
 
 export function unary(backend: CpuBackend, op: UnaryOp, x: Tensor): Tensor {
@@ -27,7 +27,7 @@ export function unary(backend: CpuBackend, op: UnaryOp, x: Tensor): Tensor {
 export function binary(backend: CpuBackend, op: BinaryOp, a: Tensor, b: Tensor): Tensor {
   checkDtype(op, a, ...(op === 'div' ? (['f32'] as const) : (['f32', 'i32'] as const)));
   checkDtype(op, b, a.dtype);
-  const shape = broadcastShapes(op, a.shape, b.shape);
+  const shape = isSameShape(a.shape, b.shape) ? a.shape : broadcastShapes(op, a.shape, b.shape);
   backend.pointer(a);
   backend.pointer(b);
   const isComparison = (COMPARISON_OPS as readonly BinaryOp[]).includes(op);
@@ -49,13 +49,11 @@ interface Places {
 
 /** The kernel has three loops; where there are more, it is called for each turn of the others. */
 function combineFloats(backend: CpuBackend, op: BinaryOp, nest: LoopNest, { a, b, y }: Places): void {
-  const sizes = nest.sizes.slice(0, 3);
-  const [aSteps, bSteps] = nest.steps.map((steps) => steps.slice(0, 3)) as [number[], number[]];
-  const bytes = 4 * sizes.reduce((product, size) => product * size, 1);
   const job = backend.engine.job();
+  const bytes = 4 * runLength(nest, 3);
   let to = y;
   forEachRun(nest, 3, (fromA, fromB) => {
-    kernels.binary(job, { op, a: a + 4 * fromA, b: b + 4 * fromB, y: to, sizes, aSteps, bSteps });
+    kernels.binary(job, { op, a: a + 4 * fromA, b: b + 4 * fromB, y: to, sizes: nest.sizes, steps: nest.steps });
     to += bytes;
   });
   job.run();

@@ -3,7 +3,7 @@
  * that every operand steps through alike become one, so that tensors of one shape are a single run, and a row or a
  * column against a matrix is two loops, whatever their ranks. Offsets and steps are in elements.
  */
-import type { Shape } from '@mariana/core';
+import { type Shape, sizeOf } from '@mariana/core';
 
 /** Loops over the elements of a result, innermost first; the result itself is walked in order. */
 export interface LoopNest {
@@ -14,6 +14,11 @@ export interface LoopNest {
 
 /** The loops over a result of shape `shape` (of at least one element) made of operands that broadcast to it. */
 export function loopNest(shape: Shape, operands: readonly Shape[]): LoopNest {
+  // What most operations are, and what the loop below would find.
+  if (operands.every((operand) => isSameShape(operand, shape))) {
+    const size = sizeOf(shape);
+    return { sizes: [size], steps: operands.map(() => [size === 1 ? 0 : 1]) };
+  }
   const sizes: number[] = [];
   const steps: number[][] = operands.map(() => []);
   const strides = operands.map(() => 1);
@@ -65,4 +70,15 @@ export function forEachRun(
     for (let i = 0; i < sizes[loop]!; i++) walk(loop - 1, a + i * stepA, b + i * stepB, c + i * stepC);
   };
   walk(sizes.length - 1, 0, 0, 0);
+}
+
+/** Elements in a run of the `inner` innermost loops. */
+export function runLength({ sizes }: LoopNest, inner: number): number {
+  return sizeOf(sizes.slice(0, inner));
+}
+
+export function isSameShape(a: Shape, b: Shape): boolean {
+  if (a.length !== b.length) return false;
+  for (let axis = 0; axis < a.length; axis++) if (a[axis] !== b[axis]) return false;
+  return true;
 }

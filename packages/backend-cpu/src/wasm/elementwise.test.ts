@@ -7,9 +7,19 @@ import {
   encodeBf16,
   encodeE4m3,
   quantizeTiles as quantizeByHand,
+  sizeOf,
 } from '@mariana/core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { binary, type Conversion, convert, type KernelUnaryOp, quantizeTiles, reduce, unary } from './elementwise.ts';
+import {
+  binary,
+  type Conversion,
+  choose,
+  convert,
+  type KernelUnaryOp,
+  quantizeTiles,
+  reduce,
+  unary,
+} from './elementwise.ts';
 import type { KernelEngine } from './engine.ts';
 import { normal, put, random, SETUPS, startEngine, take } from './test-kit.ts';
 
@@ -47,6 +57,21 @@ const NESTS: { name: string; sizes: number[]; aSteps: number[]; bSteps: number[]
   { name: 'a middle axis', sizes: [6, 5, 40], aSteps: [1, 6, 30], bSteps: [1, 0, 6] },
 ];
 
+/** Elements of an operand that is walked with such steps. */
+function lengthOf(sizes: number[], steps: number[]): number {
+  return 1 + steps.reduce((last, step, loop) => last + step * (sizes[loop]! - 1), 0);
+}
+
+/** Where element i of the result has its operand. */
+function placeOf(i: number, sizes: number[], steps: number[]): number {
+  let [rest, at] = [i, 0];
+  sizes.forEach((size, loop) => {
+    at += (rest % size) * steps[loop]!;
+    rest = Math.floor(rest / size);
+  });
+  return at;
+}
+
 /** The float32 numbers between two values, as integers. */
 function ulpsApart(got: Float32Array, want: Float64Array): number {
   const bits = (values: Float32Array) => new Int32Array(values.buffer, values.byteOffset, values.length);
@@ -75,31 +100,50 @@ describe.each(SETUPS)('elementwise kernels: $name', ({ options }) => {
 
   it.each(NESTS)('every function of two tensors, with $name', ({ sizes, aSteps, bSteps }) => {
     const a = engine.arena;
-    const n = sizes.reduce((product, size) => product * size, 1);
-    const operand = (steps: number[], seed: number) => {
-      const length = 1 + steps.reduce((last, step, loop) => last + step * (sizes[loop]! - 1), 0);
-      // Few different values, so that some are equal.
-      return normal(length, seed).map((x, i) => (i % 3 ? Math.round(x) : SPECIALS[i % SPECIALS.length]!));
-    };
+    // Few different values, so that some are equal.
+    const operand = (steps: number[], seed: number) =>
+      normal(lengthOf(sizes, steps), seed).map((x, i) => (i % 3 ? Math.round(x) : SPECIALS[i % SPECIALS.length]!));
     const [left, right] = [operand(aSteps, 1), operand(bSteps, 2)];
-    const place = (i: number, steps: number[]) => {
-      let [rest, at] = [i, 0];
-      sizes.forEach((size, loop) => {
-        at += (rest % size) * steps[loop]!;
-        rest = Math.floor(rest / size);
-      });
-      return at;
-    };
+    const n = sizeOf(sizes);
     const [at, bt, y] = [put(a, left), put(a, right), a.alloc(4 * n + 4)];
     for (const op of BINARY_OPS) {
       a.f32[y / 4 + n] = 77;
-      binary(engine.job(), { op, a: at, b: bt, y, sizes, aSteps, bSteps });
+      binary(engine.job(), { op, a: at, b: bt, y, sizes, steps: [aSteps, bSteps] });
       engine.job().run();
-      const values = Array.from({ length: n }, (_, i) => BINARY[op](left[place(i, aSteps)]!, right[place(i, bSteps)]!));
+      const values = Array.from({ length: n }, (_, i) =>
+        BINARY[op](left[placeOf(i, sizes, aSteps)]!, right[placeOf(i, sizes, bSteps)]!),
+      );
       const isComparison = op === 'equal' || op.startsWith('less');
       const got = isComparison ? Float32Array.from(a.i32.subarray(y / 4, y / 4 + n)) : take(a, y, n);
       expect(got, op).toEqual(Float32Array.from(values));
       expect(a.f32[y / 4 + n]).toBe(77);
+    }
+  });
+
+  it.each(NESTS)('a choice between words keeps their bits, with $name', ({ sizes, aSteps, bSteps }) => {
+    const a = engine.arena;
+    const next = random(11);
+    const words = (steps: number[], range: number) =>
+      Int32Array.from({ length: lengthOf(sizes, steps) }, () => next() * range);
+    const n = sizeOf(sizes);
+    // Each of the three in turn is the one that never stretches.
+    const dense = sizes.map((_, loop) => (n === 1 ? 0 : sizeOf(sizes.slice(0, loop))));
+    for (const steps of [
+      [dense, aSteps, bSteps],
+      [aSteps, dense, bSteps],
+      [aSteps, bSteps, dense],
+    ] as [number[], number[], number[]][]) {
+      const [test, left, right] = [words(steps[0], 3), words(steps[1], 2 ** 32), words(steps[2], 2 ** 32)];
+      const y = a.alloc(4 * n + 4);
+      a.i32[y / 4 + n] = 77;
+      choose(engine.job(), { test: put(a, test), a: put(a, left), b: put(a, right), y, sizes, steps });
+      engine.job().run();
+      const want = Int32Array.from({ length: n }, (_, i) => {
+        const [t, l, r] = steps.map((step) => placeOf(i, sizes, step)) as [number, number, number];
+        return test[t]! !== 0 ? left[l]! : right[r]!;
+      });
+      expect(a.i32.slice(y / 4, y / 4 + n)).toEqual(want);
+      expect(a.i32[y / 4 + n]).toBe(77);
     }
   });
 

@@ -3,7 +3,7 @@
  * are made of, one function for each kernel. Addresses are in bytes, sizes and steps in elements.
  */
 import type { BinaryOp, ReduceOp, UnaryOp } from '@mariana/core';
-import { type Job, KERNEL } from './job.ts';
+import { type Job, KERNEL, type KernelId } from './job.ts';
 
 /** Elements in a unit of the kernels that know no rows. */
 const BLOCK = 4096;
@@ -20,41 +20,62 @@ const BINARY_CODES: Readonly<Record<BinaryOp, number>> = {
   lessEqual: 8,
 };
 
-export interface Binary {
+/** Loops over the elements of a result, which is dense; the kernels take three, and leave further ones to the caller. */
+interface Loops {
+  /** Innermost first; at least one. */
+  readonly sizes: readonly number[];
+  /** For each operand, what one turn of each loop adds to its place: of the innermost 0 or 1, and not 0 for all. */
+  readonly steps: readonly (readonly number[])[];
+}
+
+/** A segment over the rows of up to three loops, with the arguments that `first` writes before those of the loops. */
+function loops(job: Job, kernel: KernelId, { sizes, steps }: Loops, cost: number, first: (job: Job) => void): void {
+  // A single run is cut into rows, for the threads to share.
+  const isRun = sizes.length === 1;
+  const columns = isRun ? Math.min(BLOCK, sizes[0]!) : sizes[0]!;
+  const rows = isRun ? Math.ceil(sizes[0]! / BLOCK) : sizes[1]! * (sizes[2] ?? 1);
+  first(job.segment(kernel, rows, columns * cost + 3));
+  job
+    .word(columns)
+    .word(rows)
+    .word(isRun ? sizes[0]! - (rows - 1) * columns : columns)
+    .word(isRun ? rows : sizes[1]!);
+  for (const [step = 0, row = 0, outer = 0] of steps) {
+    job
+      .word(step)
+      .word(isRun ? columns * step : row)
+      .word(outer);
+  }
+}
+
+export interface Binary extends Loops {
   readonly op: BinaryOp;
   /** f32. */
   readonly a: number;
   readonly b: number;
-  /** f32, for comparisons i32; dense. */
+  /** f32, for comparisons i32. */
   readonly y: number;
-  /** One to three loops over y, innermost first. */
-  readonly sizes: readonly number[];
-  /** What one turn of each loop adds to the place in a and in b; of the innermost, 0 or 1, and not 0 for both. */
-  readonly aSteps: readonly number[];
-  readonly bSteps: readonly number[];
 }
 
-/** y = op(a, b), stretched over up to three loops. A NaN operand gives NaN, and false. */
+/** y = op(a, b). A NaN operand gives NaN, and false. */
 export function binary(job: Job, o: Binary): void {
-  const [columns = 1, middle = 1, outer = 1] = o.sizes;
-  const isRun = o.sizes.length === 1;
-  const rows = isRun ? Math.ceil(columns / BLOCK) : middle * outer;
-  const width = isRun ? Math.min(BLOCK, columns) : columns;
-  const steps = (of: readonly number[]) => {
-    const [step = 0, row = 0, far = 0] = of;
-    return isRun ? [step, width * step, 0] : [step, row, far];
-  };
-  job
-    .segment(KERNEL.binary, rows, width * (o.op === 'div' ? 0.8 : 0.3) + 3)
-    .word(BINARY_CODES[o.op])
-    .word(o.a)
-    .word(o.b)
-    .word(o.y)
-    .word(width)
-    .word(rows)
-    .word(isRun ? columns - (rows - 1) * width : width)
-    .word(isRun ? rows : middle);
-  for (const step of [...steps(o.aSteps), ...steps(o.bSteps)]) job.word(step);
+  loops(job, KERNEL.binary, o, o.op === 'div' ? 0.8 : 0.3, () =>
+    job.word(BINARY_CODES[o.op]).word(o.a).word(o.b).word(o.y),
+  );
+}
+
+export interface Choose extends Loops {
+  /** i32. */
+  readonly test: number;
+  /** Words. */
+  readonly a: number;
+  readonly b: number;
+  readonly y: number;
+}
+
+/** y = test != 0 ? a : b. */
+export function choose(job: Job, o: Choose): void {
+  loops(job, KERNEL.choose, o, 0.4, () => job.word(o.test).word(o.a).word(o.b).word(o.y));
 }
 
 const UNARY_CODES = { neg: 0, abs: 1, floor: 2, ceil: 3, sqrt: 4, rsqrt: 5, exp: 6, sigmoid: 7 } as const;

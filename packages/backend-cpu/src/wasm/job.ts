@@ -43,6 +43,7 @@ export const KERNEL = {
   copyRows: 31,
   transpose: 32,
   scatterAdd: 33,
+  choose: 34,
 } as const;
 
 export type KernelId = (typeof KERNEL)[keyof typeof KERNEL];
