@@ -3,7 +3,7 @@
  * scales in another, group by group. Nothing is rounded: both formats are a scale and codes for 32 values.
  */
 
-import { decodeF16 } from '../../../dtype/float16.ts';
+import { toF32 } from '../../../dtype/convert.ts';
 import { type ByteSource, checkOpen, checkRange } from '../../source.ts';
 
 /** The block formats that are grouped integers in another order of bytes. */
@@ -16,16 +16,25 @@ export const PACKED_GROUP = 32;
 interface BlockPart {
   readonly blockBytes: number;
   readonly outBytes: number;
-  /** Takes the block at `from` of `blocks` apart and writes its part at `to` of `out`. */
-  copy(blocks: Uint8Array, from: number, out: Uint8Array, to: number): void;
+  /**
+   * Writes the part of each of `count` blocks to `out`, one after the other. `blocks` begins at the start of its buffer,
+   * `out` at a multiple of four bytes.
+   */
+  readonly take: (blocks: Uint8Array<ArrayBuffer>, count: number, out: Uint8Array) => void;
 }
 
-/** 32 signed bytes, as they lie. */
+/** 32 signed bytes behind two of scale, as they lie; copied in pairs, which is twice as fast. */
 const Q8_CODES: BlockPart = {
   blockBytes: 34,
   outBytes: 32,
-  copy(blocks, from, out, to) {
-    for (let j = 0; j < 32; j++) out[to + j] = blocks[from + 2 + j]!;
+  take(blocks, count, out) {
+    const pairs = new Uint16Array(blocks.buffer, 0, count * 17);
+    const outPairs = new Uint16Array(out.buffer, out.byteOffset, count * 16);
+    for (let block = 0; block < count; block++) {
+      const from = block * 17 + 1;
+      const to = block * 16;
+      for (let j = 0; j < 16; j++) outPairs[to + j] = pairs[from + j]!;
+    }
   },
 };
 
@@ -33,24 +42,30 @@ const Q8_CODES: BlockPart = {
 const Q4_CODES: BlockPart = {
   blockBytes: 18,
   outBytes: 16,
-  copy(blocks, from, out, to) {
-    for (let j = 0; j < 8; j++) {
-      const even = blocks[from + 2 + 2 * j]!;
-      const odd = blocks[from + 3 + 2 * j]!;
-      out[to + j] = (even & 15) | ((odd & 15) << 4);
-      out[to + 8 + j] = (even >> 4) | (odd & 0xf0);
+  take(blocks, count, out) {
+    for (let block = 0; block < count; block++) {
+      const from = block * 18 + 2;
+      const to = block * 16;
+      for (let j = 0; j < 8; j++) {
+        const even = blocks[from + 2 * j]!;
+        const odd = blocks[from + 2 * j + 1]!;
+        out[to + j] = (even & 15) | ((odd & 15) << 4);
+        out[to + 8 + j] = (even >> 4) | (odd & 0xf0);
+      }
     }
   },
 };
 
+/** The F16 that each block begins with. */
 function scales(blockBytes: number): BlockPart {
-  const word = new DataView(new ArrayBuffer(4));
   return {
     blockBytes,
     outBytes: 4,
-    copy(blocks, from, out, to) {
-      word.setFloat32(0, decodeF16(blocks[from]! | (blocks[from + 1]! << 8)), true);
-      for (let j = 0; j < 4; j++) out[to + j] = word.getUint8(j);
+    take(blocks, count, out) {
+      const halves = new Uint16Array(blocks.buffer, 0, (count * blockBytes) / 2);
+      const codes = new Uint16Array(count);
+      for (let block = 0; block < count; block++) codes[block] = halves[(block * blockBytes) / 2]!;
+      toF32('f16', codes, new Float32Array(out.buffer, out.byteOffset, count));
     },
   };
 }
@@ -90,18 +105,23 @@ class PartSource implements ByteSource {
   async read(offset: number, target: Uint8Array): Promise<void> {
     checkOpen(this.name, this.#closed);
     checkRange(this, offset, target.byteLength);
-    const { blockBytes, outBytes } = this.#part;
+    const { blockBytes, outBytes, take } = this.#part;
     const end = offset + target.byteLength;
-    const step = Math.floor(PIECE_BYTES / blockBytes);
+    const step = Math.min(Math.floor(PIECE_BYTES / blockBytes), Math.ceil(target.byteLength / outBytes) + 1);
+    // One array for all pieces: gigabytes of short-lived ones keep the garbage collector busier than the work itself.
+    const piece = new Uint8Array(step * blockBytes);
     for (let at = offset; at < end; ) {
       const first = Math.floor(at / outBytes);
       const count = Math.min(step, Math.ceil(end / outBytes) - first);
-      const blocks = new Uint8Array(count * blockBytes);
-      await this.#blocks.read(first * blockBytes, blocks);
-      const out = new Uint8Array(count * outBytes);
-      for (let i = 0; i < count; i++) this.#part.copy(blocks, i * blockBytes, out, i * outBytes);
+      await this.#blocks.read(first * blockBytes, piece.subarray(0, count * blockBytes));
       const stop = Math.min(end, (first + count) * outBytes);
-      target.set(out.subarray(at - first * outBytes, stop - first * outBytes), at - offset);
+      const room = target.subarray(at - offset, stop - offset);
+      if (room.byteLength === count * outBytes && room.byteOffset % 4 === 0) take(piece, count, room);
+      else {
+        const out = new Uint8Array(count * outBytes);
+        take(piece, count, out);
+        room.set(out.subarray(at - first * outBytes, stop - first * outBytes));
+      }
       at = stop;
     }
   }
