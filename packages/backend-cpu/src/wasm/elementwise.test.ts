@@ -21,6 +21,7 @@ import {
   unary,
 } from './elementwise.ts';
 import type { KernelEngine } from './engine.ts';
+import type { Job } from './job.ts';
 import { normal, put, random, SETUPS, startEngine, take } from './test-kit.ts';
 
 const BINARY: Record<BinaryOp, (a: number, b: number) => number> = {
@@ -304,15 +305,25 @@ describe.each(SETUPS)('elementwise kernels: $name', ({ options }) => {
   });
 });
 
-it.each(['exp', 'sigmoid'] as const)('%s gives the same bits on any number of threads', async (op) => {
-  const x = normal(50_000, 10, 20);
-  const results: Float32Array[] = [];
+it('sums and what is made of exp have the same bits on any number of threads', async () => {
+  const [outer, size, inner] = [40, 50, 25];
+  const x = normal(outer * size * inner, 10, 20);
+  const results: Float32Array[][] = [];
   for (const threads of [1, 2, 3]) {
     const engine = await startEngine({ threads });
-    const y = engine.arena.alloc(x.byteLength);
-    unary(engine.job(), { op, x: put(engine.arena, x), y, n: x.length });
-    engine.job().run();
-    results.push(take(engine.arena, y, x.length));
+    const a = engine.arena;
+    const [at, y] = [put(a, x), a.alloc(x.byteLength)];
+    const run = (fill: (job: Job) => void, n: number) => {
+      fill(engine.job());
+      engine.job().run();
+      return take(a, y, n);
+    };
+    results.push([
+      run((job) => unary(job, { op: 'exp', x: at, y, n: x.length }), x.length),
+      run((job) => unary(job, { op: 'sigmoid', x: at, y, n: x.length }), x.length),
+      run((job) => reduce(job, { op: 'sum', x: at, y, outer, size, inner }), outer * inner),
+      run((job) => reduce(job, { op: 'sum', x: at, y, outer: outer * size, size: inner, inner: 1 }), outer * size),
+    ]);
     await engine.dispose();
   }
   expect(results[1]).toEqual(results[0]);
