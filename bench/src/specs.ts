@@ -17,7 +17,7 @@ export interface Parts {
 }
 
 export const FORMATS = ['int8', 'int4', 'fp8', 'native'] as const;
-export type Format = (typeof FORMATS)[number];
+type Format = (typeof FORMATS)[number];
 export const LLAMA_CPP = 'llama.cpp q8_0';
 export const NODE_LLAMA_CPP = 'node-llama-cpp q8_0';
 export const WLLAMA = 'wllama q8_0';
