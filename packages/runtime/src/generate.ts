@@ -68,9 +68,12 @@ export async function* generate(
     else if (count === maxTokens) finishReason = 'length';
     else if (session.remaining <= 1) finishReason = 'context';
     if (session.remaining > 0) session.push(id);
+    const rest = finishReason === null || shown.stopped ? { text: '', stopped: false } : text.flush();
+    // A character that was cut short is text too, and may complete a stop.
+    if (rest.stopped && !isEnd) finishReason = 'stop';
     yield {
       id,
-      text: shown.text + (finishReason === null || shown.stopped ? '' : text.flush()),
+      text: shown.text + rest.text,
       logprob: logprobs[id]!,
       topLogprobs: topTokens(logprobs, topLogprobs),
       finishReason,
@@ -123,8 +126,8 @@ class TextOutput {
     return this.#stops.push(this.#decoder.push(id));
   }
 
-  flush(): string {
-    const rest = this.#stops.push(this.#decoder?.flush() ?? '');
-    return rest.stopped ? rest.text : rest.text + this.#stops.flush();
+  flush(): { text: string; stopped: boolean } {
+    const { text, stopped } = this.#stops.push(this.#decoder?.flush() ?? '');
+    return { text: stopped ? text : text + this.#stops.flush(), stopped };
   }
 }
