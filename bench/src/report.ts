@@ -123,34 +123,31 @@ function held(results: Results, subject: string, threads: number): string {
   return bytes === undefined ? '' : digits(bytes / 1e6);
 }
 
-/** How decoding slows with the past, and at which rate the cache is read for what is added. */
+/** How decoding slows with the past, and at which rates the cache is read and computed with for what is added. */
 function context(results: Results): string {
   const rows = CACHES.flatMap((dtype) =>
     threadsOf(results).flatMap((threads) =>
       PASTS.map((past) => {
         const subject = contextName(dtype);
-        const perToken = results.told(subject, threads, 'cacheBytesPerToken') ?? Number.NaN;
-        return [
-          `${dtype}, ${threads} t, ${pastName(past)}`,
-          shown(results, subject, threads, pastName(past)),
-          ...growth(results, subject, threads, past, perToken),
-        ];
+        const speed = shown(results, subject, threads, pastName(past));
+        return [`${dtype}, ${threads} t, ${pastName(past)}`, speed, ...growth(results, subject, threads, past)];
       }),
     ),
   );
   return titled('Decoding behind a past (cache filled with random numbers), mariana int8', [
-    ['cache', 'tokens/s', 'cache read a token, MB', 'ms more than empty', 'GB/s of cache'],
+    ['cache', 'tokens/s', 'cache read a token, MB', 'ms more than empty', 'GB/s of cache', 'G multiply-adds/s'],
     ...rows.filter((row) => row[1] !== ''),
   ]);
 }
 
-function growth(results: Results, subject: string, threads: number, past: number, perToken: number): string[] {
+function growth(results: Results, subject: string, threads: number, past: number): string[] {
   const empty = medianOf(results.samples, { subject, threads, metric: pastName(0) })?.value;
   const here = medianOf(results.samples, { subject, threads, metric: pastName(past) })?.value;
-  const bytes = past * perToken;
-  if (empty === undefined || here === undefined) return ['', '', ''];
+  if (empty === undefined || here === undefined || past === 0) return [];
+  const bytes = past * (results.told(subject, threads, 'cacheBytesPerToken') ?? Number.NaN);
+  const products = past * (results.told(subject, threads, 'multiplyAddsPerToken') ?? Number.NaN);
   const ms = 1e3 / here - 1e3 / empty;
-  return [digits(bytes / 1e6), digits(ms), past === 0 ? '' : digits(bytes / ms / 1e6)];
+  return [digits(bytes / 1e6), digits(ms), digits(bytes / ms / 1e6), digits(products / ms / 1e6)];
 }
 
 function products(results: Results): string {
@@ -189,7 +186,7 @@ function warnings(results: Results): string {
         'Stop what else is running and measure again.',
     );
   }
-  if (results.samples.some(({ otherCores }) => otherCores === null)) {
+  if (results.surroundings.some(({ otherCoresBefore }) => otherCoresBefore === null)) {
     lines.push('Warning: this system does not tell what other processes do; make sure yourself that it is idle.');
   }
   for (const { group, loadBefore, loadAfter, otherCoresBefore } of results.surroundings) {

@@ -57,6 +57,8 @@ await serve(
   {
     loadMs: performance.now() - started,
     about: `Mariana, ${backend.engine.kernels.build} kernels`,
+    // Absorbed attention: each head meets each row with a query of all its numbers, and sums its latent part.
+    multiplyAddsPerToken: config.numHiddenLayers * config.numAttentionHeads * (width + config.kvLoraRank),
     cacheBytesPerToken: config.numHiddenLayers * width * (dtype === 'f32' ? 4 : 2),
   },
   { decode },
