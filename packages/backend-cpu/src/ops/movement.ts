@@ -1,6 +1,7 @@
 /**
  * Moving 32-bit elements within the first arena: slices, joins, rows. `TypedArray.set` on shared memory copies byte by
- * byte, under the rules of atomics, which a decoding step cannot afford; kernels and loops over words do not.
+ * byte where the two sides lie differently within 8 bytes, which a decoding step cannot afford; kernels and loops over
+ * words do not.
  */
 import {
   checkIndices,
