@@ -1,4 +1,4 @@
-/** What a config implies: parameters, bytes, operations, and the tensors of its checkpoint. */
+/** What a config implies: parameters, bytes, operations, hours of training, and the tensors of its checkpoint. */
 export {
   type AttentionParameters,
   countParameters,
@@ -17,4 +17,13 @@ export {
   weightBytes,
 } from './memory.ts';
 export { isQuantizable, type TensorKind } from './tensor-templates.ts';
+export {
+  H800_PEAK_FLOPS,
+  type PublishedTraining,
+  publishedTraining,
+  publishedUtilization,
+  type TrainingCost,
+  type TrainingCostOptions,
+  trainingCost,
+} from './training-cost.ts';
 export { type CheckpointSummary, type CheckpointTensors, validateCheckpoint } from './validate-checkpoint.ts';
