@@ -61,7 +61,7 @@ export function publishedTraining(name: PresetName): PublishedTraining | null {
 
 /**
  * Share of the H800's BF16 peak that DeepSeek-V3's pre-training reached: its operations over its hours at the peak.
- * About 0.43. (The run was in FP8, whose peak is twice as high; the BF16 peak is the usual yardstick.)
+ * About 0.41. (The run was in FP8, whose peak is twice as high; the BF16 peak is the usual yardstick.)
  */
 export function publishedUtilization(): number {
   const { tokens, sequenceLength, gpuHours } = PUBLISHED['deepseek-v3']!;
