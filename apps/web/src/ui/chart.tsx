@@ -1,0 +1,49 @@
+/**
+ * A drawing by Observable Plot, at the width that there is, redrawn when what it shows changes and at most once a frame.
+ * The library is fetched with the first chart, not with the page.
+ */
+import { useEffect, useRef, useState } from 'preact/hooks';
+import type { PlotModule, PlotOptions } from './plot.ts';
+
+export interface ChartProps {
+  /**
+   * What to draw, for a width in CSS pixels. It is called again when `of` changes, so it must depend on nothing else.
+   */
+  readonly draw: (plot: PlotModule, width: number) => PlotOptions;
+  /** Whatever the drawing depends on. */
+  readonly of: readonly unknown[];
+  /** What it shows, for those who cannot see it; the numbers are in the figure's table. */
+  readonly label: string;
+  /** Height in CSS pixels, kept free until the chart is there so that nothing jumps. */
+  readonly height: number;
+}
+
+export function Chart({ draw, of, label, height }: ChartProps) {
+  const box = useRef<HTMLDivElement>(null);
+  const [width, setWidth] = useState(0);
+  const [plot, setPlot] = useState<PlotModule | null>(null);
+
+  useEffect(() => {
+    let gone = false;
+    import('./plot.ts').then((loaded) => !gone && setPlot(loaded));
+    const observer = new ResizeObserver(([entry]) => entry && setWidth(Math.floor(entry.contentRect.width)));
+    observer.observe(box.current!);
+    return () => {
+      gone = true;
+      observer.disconnect();
+    };
+  }, []);
+
+  useEffect(() => {
+    if (plot === null || width === 0) return;
+    const frame = requestAnimationFrame(() => {
+      const drawing = plot.plot({ width, height, ...draw(plot, width) });
+      // Read as one picture: the marks inside say nothing without the axes, and the table says it all.
+      drawing.setAttribute('aria-hidden', 'true');
+      box.current?.replaceChildren(drawing);
+    });
+    return () => cancelAnimationFrame(frame);
+  }, [plot, width, height, ...of]);
+
+  return <div class="chart" ref={box} role="img" aria-label={label} style={{ minHeight: `${height}px` }} />;
+}

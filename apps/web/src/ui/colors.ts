@@ -1,0 +1,30 @@
+/**
+ * What colours mean here: one sequential scale (cividis) for amounts, one diverging scale for signed values, one accent
+ * for what is selected. Amounts grow away from the background, so that nothing looks like little.
+ */
+import { signal } from '@preact/signals';
+import { interpolateCividis, interpolatePuOr } from 'd3-scale-chromatic';
+
+const query = globalThis.matchMedia?.('(prefers-color-scheme: dark)');
+
+/** Whether the page is dark. */
+export const isDark = signal(query?.matches ?? false);
+query?.addEventListener('change', (event) => {
+  isDark.value = event.matches;
+});
+
+/** Colour of an amount from 0 (none) to 1 (most). */
+export function amountColor(share: number, dark = isDark.value): string {
+  const t = Math.min(1, Math.max(0, share));
+  return interpolateCividis(dark ? t : 1 - t);
+}
+
+/** Colour of a signed value from -1 to 1. */
+export function signedColor(value: number): string {
+  return interpolatePuOr(0.5 + 0.5 * Math.min(1, Math.max(-1, value)));
+}
+
+/** Name of the scale of amounts for Plot's `color: { scheme, reverse }`. */
+export function amountScale(dark = isDark.value): { scheme: 'cividis'; reverse: boolean } {
+  return { scheme: 'cividis', reverse: !dark };
+}
