@@ -88,6 +88,14 @@ export function anyElements(random: Random, dtype: TensorDType, count: number): 
   return data;
 }
 
+/** Sets to zero what a backend may flush to it: magnitudes below 2^-126, which only `f32` and `bf16` have. */
+export function flushSubnormals(dtype: TensorDType, data: TensorData): void {
+  data.forEach((element, i) => {
+    if (dtype === 'f32' && Math.abs(element) < 2 ** -126) data[i] = 0;
+    if (dtype === 'bf16' && (element & 0x7f80) === 0) data[i] = 0;
+  });
+}
+
 /** The numbers from 0 to count - 1 in random order. */
 export function shuffled(random: Random, count: number): number[] {
   const order = Array.from({ length: count }, (_, i) => i);

@@ -1,41 +1,47 @@
 /**
  * C[M, N] (+)= op(A)[M, K] op(B)[K, N], F32 with f32 sums; B may be BF16 or E4M3 (as rows [N, K]), decoded on the way.
  *
- * A unit is a block of MB x NB of C. For each KC of K, B's block is packed into panels of 8 columns ([k][8]: 8 KB, which
- * stay in the first-level cache) and A is read where it lies, or from a packed copy if it is transposed; the inner tile
- * is 4 x 8 in registers, fed by two loads of B and four broadcasts of A for eight multiply-adds.
+ * A unit is a block of mb x nb of C. For each KC of K, B's block is packed into panels of 8 columns ([k][8]: 8 KB, which
+ * stay in the first-level cache) and A is read where it lies, or from a packed copy if it is transposed. The inner tile
+ * is 4 x 8 in registers, fed by two loads of B and four broadcasts of A for eight multiply-adds; `wide`, for engines that
+ * make 256-bit instructions of neighbouring 128-bit ones, it is 6 x 16. Every element is the same sum in the same order
+ * whatever the tile and the blocks.
  *
  * Arguments: A, B, C, M, N, K, lda, ldb, ldc, transA (A is [K, M]), transB (B is [N, K]), format of B (0 f32, 1 bf16,
  * 2 fp8; the last two with transB), scales, scaleStride, rows (list of rows of A, or 0; not with transA), accumulate,
- * batch, strides of A, B, C in a batch (elements). Units are batch x row blocks x column blocks.
+ * batch, strides of A, B, C in a batch (elements), wide, mb (at most 120), nb (a multiple of 16, at most 96). Units are
+ * batch x row blocks x column blocks.
  */
 import { decodeBf16, decodeE4m3 } from './formats';
 import { arg, argPtr, madd, rowAt, zero } from './simd';
 import { SCRATCH_WORK } from './scratch';
 
-export const MB: i32 = 128;
-export const NB: i32 = 64;
 const KC: i32 = 256;
 const NR: i32 = 8;
+/** The largest blocks that the work area holds; `mb` and `nb` are at most these. */
+const MB: i32 = 120;
+const NB: i32 = 96;
 /** Offsets in the work area: packed B, packed A, one panel of decoded rows, one tile at the edge. */
 const PACKED_B: usize = SCRATCH_WORK;
 const PACKED_A: usize = PACKED_B + <usize>(KC * NB * 4);
 const DECODED: usize = PACKED_A + <usize>(KC * MB * 4);
 const EDGE: usize = DECODED + <usize>(NR * KC * 4);
+const PANEL: usize = <usize>(KC * NR * 4);
 
 export function gemm(args: usize, begin: i32, end: i32, scratch: usize): void {
   const M = arg(args, 3), N = arg(args, 4), K = arg(args, 5);
   const lda = <usize>arg(args, 6) << 2, ldc = <usize>arg(args, 8) << 2, transA = arg(args, 9);
   const rows = argPtr(args, 14), accumulate = arg(args, 15);
-  const mBlocks = (M + MB - 1) / MB, nBlocks = (N + NB - 1) / NB;
+  const wide = arg(args, 20), mb = arg(args, 21), nb = arg(args, 22);
+  const mBlocks = (M + mb - 1) / mb, nBlocks = (N + nb - 1) / nb;
   const packedA = scratch + PACKED_A, packedB = scratch + PACKED_B;
+  const stepM = wide ? 6 : 4;
   for (let u = begin; u < end; u++) {
-    const nb = u % nBlocks, mb = (u / nBlocks) % mBlocks;
     const batch = <usize>(u / (nBlocks * mBlocks));
     const A = argPtr(args, 0) + (batch * <usize>arg(args, 17) << 2);
     const B = argPtr(args, 1) + (batch * <usize>arg(args, 18) << 2);
     const C = argPtr(args, 2) + (batch * <usize>arg(args, 19) << 2);
-    const m0 = mb * MB, mn = min(MB, M - m0), n0 = nb * NB, nn = min(NB, N - n0);
+    const m0 = ((u / nBlocks) % mBlocks) * mb, mn = min(mb, M - m0), n0 = (u % nBlocks) * nb, nn = min(nb, N - n0);
     if (K == 0 && !accumulate) {
       for (let m = 0; m < mn; m++) memory.fill(C + <usize>(m0 + m) * ldc + (<usize>n0 << 2), 0, <usize>nn << 2);
     }
@@ -44,65 +50,76 @@ export function gemm(args: usize, begin: i32, end: i32, scratch: usize): void {
       packB(args, B, n0, nn, k0, kn, packedB, scratch + DECODED);
       if (transA) packTransposedA(A, lda, m0, mn, k0, kn, packedA);
       const add = accumulate || k0 > 0;
-      for (let n = 0; n < nn; n += NR) {
-        const b = packedB + (<usize>n * <usize>KC << 2);
-        const cn = min(NR, nn - n);
-        for (let m = 0; m < mn; m += 4) {
-          const cm = min(4, mn - m);
-          let a0: usize, a1: usize, a2: usize, a3: usize;
-          const i1 = min(m + 1, mn - 1), i2 = min(m + 2, mn - 1), i3 = min(m + 3, mn - 1);
-          if (transA) {
-            a0 = packedA + (<usize>m * KC << 2), a1 = packedA + (<usize>i1 * KC << 2);
-            a2 = packedA + (<usize>i2 * KC << 2), a3 = packedA + (<usize>i3 * KC << 2);
-          } else {
-            const k = <usize>k0 << 2;
-            a0 = rowAt(A, <i32>(lda >> 2), rows, m0 + m) + k, a1 = rowAt(A, <i32>(lda >> 2), rows, m0 + i1) + k;
-            a2 = rowAt(A, <i32>(lda >> 2), rows, m0 + i2) + k, a3 = rowAt(A, <i32>(lda >> 2), rows, m0 + i3) + k;
-          }
+      for (let n = 0; n < nn; ) {
+        const twoPanels = wide && nn - n > NR;
+        const stepN = twoPanels ? 2 * NR : NR;
+        const b = packedB + <usize>n * <usize>(KC * 4);
+        const cn = min(stepN, nn - n);
+        for (let m = 0; m < mn; m += stepM) {
+          const cm = min(stepM, mn - m), last = mn - 1;
+          const a0 = rowOfA(A, lda, rows, transA, packedA, m0, m, k0);
+          const a1 = rowOfA(A, lda, rows, transA, packedA, m0, min(m + 1, last), k0);
+          const a2 = rowOfA(A, lda, rows, transA, packedA, m0, min(m + 2, last), k0);
+          const a3 = rowOfA(A, lda, rows, transA, packedA, m0, min(m + 3, last), k0);
           const c = C + <usize>(m0 + m) * ldc + (<usize>(n0 + n) << 2);
-          if (cm == 4 && cn == NR) {
-            tile(a0, a1, a2, a3, b, kn, c, ldc, add);
+          const whole = cm == stepM && cn == stepN;
+          const to = whole ? c : scratch + EDGE, toStride = whole ? ldc : <usize>(2 * NR * 4);
+          const addHere = whole ? add : 0;
+          if (wide) {
+            const a4 = rowOfA(A, lda, rows, transA, packedA, m0, min(m + 4, last), k0);
+            const a5 = rowOfA(A, lda, rows, transA, packedA, m0, min(m + 5, last), k0);
+            if (twoPanels) tile6x16(a0, a1, a2, a3, a4, a5, b, kn, to, toStride, addHere);
+            else tile6x8(a0, a1, a2, a3, a4, a5, b, kn, to, toStride, addHere);
           } else {
-            const edge = scratch + EDGE;
-            tile(a0, a1, a2, a3, b, kn, edge, NR * 4, 0);
-            for (let i = 0; i < cm; i++) {
-              for (let j = 0; j < cn; j++) {
-                const at = c + <usize>i * ldc + (<usize>j << 2);
-                const v = load<f32>(edge + (<usize>(i * NR + j) << 2));
-                store<f32>(at, add ? load<f32>(at) + v : v);
-              }
-            }
+            tile4x8(a0, a1, a2, a3, b, kn, to, toStride, addHere);
           }
+          if (!whole) putEdge(to, toStride, c, ldc, cm, cn, add);
         }
+        n += stepN;
       }
     }
   }
 }
 
-/** One 4 x 8 tile. */
-function tile(a0: usize, a1: usize, a2: usize, a3: usize, b: usize, kn: i32, c: usize, ldc: usize, add: i32): void {
+/** Where row m of the block begins: in A itself, or in its packed copy. */
+// @ts-ignore: decorator
+@inline
+function rowOfA(A: usize, lda: usize, rows: usize, transA: i32, packed: usize, m0: i32, m: i32, k0: i32): usize {
+  if (transA) return packed + (<usize>m * KC << 2);
+  return rowAt(A, <i32>(lda >> 2), rows, m0 + m) + (<usize>k0 << 2);
+}
+
+/** The part of a tile that lies inside C. */
+function putEdge(from: usize, fromStride: usize, c: usize, ldc: usize, cm: i32, cn: i32, add: i32): void {
+  for (let i = 0; i < cm; i++) {
+    for (let j = 0; j < cn; j++) {
+      const at = c + <usize>i * ldc + (<usize>j << 2);
+      const v = load<f32>(from + <usize>i * fromStride + (<usize>j << 2));
+      store<f32>(at, add ? load<f32>(at) + v : v);
+    }
+  }
+}
+
+/** One 4 x 8 tile: eight vectors of sums, for machines with sixteen registers of 128 bits. */
+function tile4x8(a0: usize, a1: usize, a2: usize, a3: usize, b: usize, kn: i32, c: usize, ldc: usize, add: i32): void {
   if (ASC_FEATURE_SIMD) {
     let c00 = zero(), c01 = zero(), c10 = zero(), c11 = zero(), c20 = zero(), c21 = zero(), c30 = zero(), c31 = zero();
     const d1 = a1 - a0, d2 = a2 - a0, d3 = a3 - a0;
     for (const e = a0 + (<usize>kn << 2); a0 < e; a0 += 4, b += 32) {
       const b0 = v128.load(b), b1 = v128.load(b, 16);
       const x0 = v128.load32_splat(a0);
-      c00 = madd(b0, x0, c00);
-      c01 = madd(b1, x0, c01);
+      c00 = madd(b0, x0, c00), c01 = madd(b1, x0, c01);
       const x1 = v128.load32_splat(a0 + d1);
-      c10 = madd(b0, x1, c10);
-      c11 = madd(b1, x1, c11);
+      c10 = madd(b0, x1, c10), c11 = madd(b1, x1, c11);
       const x2 = v128.load32_splat(a0 + d2);
-      c20 = madd(b0, x2, c20);
-      c21 = madd(b1, x2, c21);
+      c20 = madd(b0, x2, c20), c21 = madd(b1, x2, c21);
       const x3 = v128.load32_splat(a0 + d3);
-      c30 = madd(b0, x3, c30);
-      c31 = madd(b1, x3, c31);
+      c30 = madd(b0, x3, c30), c31 = madd(b1, x3, c31);
     }
-    put(c, c00, c01, add);
-    put(c + ldc, c10, c11, add);
-    put(c + 2 * ldc, c20, c21, add);
-    put(c + 3 * ldc, c30, c31, add);
+    put8(c, c00, c01, add);
+    put8(c + ldc, c10, c11, add);
+    put8(c + 2 * ldc, c20, c21, add);
+    put8(c + 3 * ldc, c30, c31, add);
     return;
   }
   for (let i = 0; i < 4; i++) {
@@ -126,11 +143,84 @@ function tile(a0: usize, a1: usize, a2: usize, a3: usize, b: usize, kn: i32, c: 
   }
 }
 
+/**
+ * One 6 x 16 tile, two panels of B beside each other: twelve pairs of sums, each pair one register where the engine
+ * joins neighbouring vectors to 256 bits. For that the stores of a row stand together, without a branch between them.
+ */
+function tile6x16(
+  a0: usize, a1: usize, a2: usize, a3: usize, a4: usize, a5: usize, b: usize, kn: i32, c: usize, ldc: usize, add: i32,
+): void {
+  if (!ASC_FEATURE_SIMD) return;
+  let c00 = zero(), c01 = zero(), c02 = zero(), c03 = zero(), c10 = zero(), c11 = zero(), c12 = zero(), c13 = zero();
+  let c20 = zero(), c21 = zero(), c22 = zero(), c23 = zero(), c30 = zero(), c31 = zero(), c32 = zero(), c33 = zero();
+  let c40 = zero(), c41 = zero(), c42 = zero(), c43 = zero(), c50 = zero(), c51 = zero(), c52 = zero(), c53 = zero();
+  for (const e = b + (<usize>kn << 5); b < e; b += 32) {
+    const b0 = v128.load(b), b1 = v128.load(b, 16), b2 = v128.load(b, PANEL), b3 = v128.load(b, PANEL + 16);
+    const x0 = v128.load32_splat(a0);
+    c00 = madd(b0, x0, c00), c01 = madd(b1, x0, c01), c02 = madd(b2, x0, c02), c03 = madd(b3, x0, c03);
+    const x1 = v128.load32_splat(a1);
+    c10 = madd(b0, x1, c10), c11 = madd(b1, x1, c11), c12 = madd(b2, x1, c12), c13 = madd(b3, x1, c13);
+    const x2 = v128.load32_splat(a2);
+    c20 = madd(b0, x2, c20), c21 = madd(b1, x2, c21), c22 = madd(b2, x2, c22), c23 = madd(b3, x2, c23);
+    const x3 = v128.load32_splat(a3);
+    c30 = madd(b0, x3, c30), c31 = madd(b1, x3, c31), c32 = madd(b2, x3, c32), c33 = madd(b3, x3, c33);
+    const x4 = v128.load32_splat(a4);
+    c40 = madd(b0, x4, c40), c41 = madd(b1, x4, c41), c42 = madd(b2, x4, c42), c43 = madd(b3, x4, c43);
+    const x5 = v128.load32_splat(a5);
+    c50 = madd(b0, x5, c50), c51 = madd(b1, x5, c51), c52 = madd(b2, x5, c52), c53 = madd(b3, x5, c53);
+    a0 += 4, a1 += 4, a2 += 4, a3 += 4, a4 += 4, a5 += 4;
+  }
+  put16(c, c00, c01, c02, c03, add);
+  put16(c + ldc, c10, c11, c12, c13, add);
+  put16(c + 2 * ldc, c20, c21, c22, c23, add);
+  put16(c + 3 * ldc, c30, c31, c32, c33, add);
+  put16(c + 4 * ldc, c40, c41, c42, c43, add);
+  put16(c + 5 * ldc, c50, c51, c52, c53, add);
+}
+
+/** The last panel of a block with an odd number of them: 6 x 8, as `tile6x16`. */
+function tile6x8(
+  a0: usize, a1: usize, a2: usize, a3: usize, a4: usize, a5: usize, b: usize, kn: i32, c: usize, ldc: usize, add: i32,
+): void {
+  if (!ASC_FEATURE_SIMD) return;
+  let c00 = zero(), c01 = zero(), c10 = zero(), c11 = zero(), c20 = zero(), c21 = zero();
+  let c30 = zero(), c31 = zero(), c40 = zero(), c41 = zero(), c50 = zero(), c51 = zero();
+  for (const e = b + (<usize>kn << 5); b < e; b += 32) {
+    const b0 = v128.load(b), b1 = v128.load(b, 16);
+    const x0 = v128.load32_splat(a0);
+    c00 = madd(b0, x0, c00), c01 = madd(b1, x0, c01);
+    const x1 = v128.load32_splat(a1);
+    c10 = madd(b0, x1, c10), c11 = madd(b1, x1, c11);
+    const x2 = v128.load32_splat(a2);
+    c20 = madd(b0, x2, c20), c21 = madd(b1, x2, c21);
+    const x3 = v128.load32_splat(a3);
+    c30 = madd(b0, x3, c30), c31 = madd(b1, x3, c31);
+    const x4 = v128.load32_splat(a4);
+    c40 = madd(b0, x4, c40), c41 = madd(b1, x4, c41);
+    const x5 = v128.load32_splat(a5);
+    c50 = madd(b0, x5, c50), c51 = madd(b1, x5, c51);
+    a0 += 4, a1 += 4, a2 += 4, a3 += 4, a4 += 4, a5 += 4;
+  }
+  put8(c, c00, c01, add);
+  put8(c + ldc, c10, c11, add);
+  put8(c + 2 * ldc, c20, c21, add);
+  put8(c + 3 * ldc, c30, c31, add);
+  put8(c + 4 * ldc, c40, c41, add);
+  put8(c + 5 * ldc, c50, c51, add);
+}
+
 // @ts-ignore: decorator
 @inline
-function put(c: usize, a: v128, b: v128, add: i32): void {
-  v128.store(c, add ? f32x4.add(v128.load(c), a) : a);
-  v128.store(c, add ? f32x4.add(v128.load(c, 16), b) : b, 16);
+function put8(c: usize, a: v128, b: v128, add: i32): void {
+  if (add) a = f32x4.add(v128.load(c), a), b = f32x4.add(v128.load(c, 16), b);
+  v128.store(c, a), v128.store(c, b, 16);
+}
+
+// @ts-ignore: decorator
+@inline
+function put16(c: usize, s0: v128, s1: v128, s2: v128, s3: v128, add: i32): void {
+  put8(c, s0, s1, add);
+  put8(c + 32, s2, s3, add);
 }
 
 /** Columns n0.. of op(B), rows k0.. of it, as panels of 8 columns: [k][8], the last one filled up with zeros. */

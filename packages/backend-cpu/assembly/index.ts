@@ -9,7 +9,7 @@
  */
 import { causalAttention, combineAttention, latentAttention } from './attention';
 import { convert, quantizeTiles } from './convert';
-import { binary, choose, unary } from './elementwise';
+import { adamw, binary, choose, unary } from './elementwise';
 import { findFp8Nan as findNan } from './formats';
 import { gemm } from './gemm';
 import { matmulInt4 } from './int4';
@@ -62,6 +62,7 @@ function call(kernel: i32, args: usize, begin: i32, end: i32, scratch: usize, ke
     case 32: transpose(args, begin, end); break;
     case 33: scatterAdd(args, begin, end); break;
     case 34: choose(args, begin, end); break;
+    case 35: adamw(args, begin, end); break;
     default: unreachable();
   }
 }

@@ -5,6 +5,8 @@
  */
 import { ReferenceBackend } from '@mariana/backend-reference';
 import {
+  type AdamWOptions,
+  type AdamWState,
   type AttentionOptions,
   allocateTensorData,
   type BinaryOp,
@@ -37,6 +39,7 @@ import {
   type WeightFormat,
   type WeightSource,
 } from '@mariana/core';
+import { adamw } from './ops/adamw.ts';
 import { attention, latentAttention } from './ops/attention.ts';
 import { cast } from './ops/cast.ts';
 import { copyElements } from './ops/copy-elements.ts';
@@ -290,6 +293,10 @@ export class CpuBackend extends ReferenceBackend {
 
   override quantizeActivations(x: Tensor, options?: QuantizeActivationsOptions): QuantizedActivations {
     return quantizeActivations(this, x, options) ?? super.quantizeActivations(x, options);
+  }
+
+  override adamw(state: AdamWState, gradient: Tensor, options: AdamWOptions): AdamWState {
+    return adamw(this, state, gradient, options) ?? super.adamw(state, gradient, options);
   }
 
   // Weights -------------------------------------------------------------------------------------------------------

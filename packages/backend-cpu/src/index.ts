@@ -13,9 +13,16 @@ export type { CpuOptions } from './options.ts';
  */
 export async function cpu(options: CpuOptions = {}): Promise<CpuBackend> {
   const checked = checkOptions(options);
-  const { build, shared = typeof SharedArrayBuffer !== 'undefined', relaxedDot, arenaBytes } = options;
+  const { build, shared = typeof SharedArrayBuffer !== 'undefined', relaxedDot, arenaBytes, wideVectors } = options;
   const threads = options.threads ?? (shared ? (globalThis.navigator?.hardwareConcurrency ?? 1) : 1);
-  const engine = await KernelEngine.create({ build, shared, relaxedDot, threads, maximumBytes: arenaBytes });
+  const engine = await KernelEngine.create({
+    build,
+    shared,
+    relaxedDot,
+    wideVectors,
+    threads,
+    maximumBytes: arenaBytes,
+  });
   try {
     await engine.pool.ready;
   } catch (error) {

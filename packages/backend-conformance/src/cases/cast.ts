@@ -20,7 +20,7 @@ import { shape, valueSeed } from '../arbitraries.ts';
 import { isNaNElement } from '../compare.ts';
 import { type CaseDefinition, example, property } from '../conformance-case.ts';
 import { count } from '../oracle/indexing.ts';
-import { anyElements, integers, type Random, randomFrom, wide } from '../random.ts';
+import { anyElements, flushSubnormals, integers, type Random, randomFrom, wide } from '../random.ts';
 import type { Workbench } from '../workbench.ts';
 
 type ShortFloat = Exclude<FloatDType, 'f32'>;
@@ -104,12 +104,7 @@ export const castCases: readonly CaseDefinition[] = [
     example('cast', `every code of ${dtype} to f32`, (bench) => {
       const codes = allocateTensorData(dtype, codesOf(dtype).length);
       codes.set(codesOf(dtype));
-      if (bench.tolerance.subnormals === 'flushed' && dtype === 'bf16') {
-        // Its subnormal numbers are those of f32.
-        codes.forEach((code, i) => {
-          if ((code & 0x7f80) === 0) codes[i] = 0;
-        });
-      }
+      if (bench.tolerance.subnormals === 'flushed') flushSubnormals(dtype, codes);
       return expectCast(bench, codes, dtype, 'f32');
     }),
   ),
@@ -182,11 +177,8 @@ export const castCases: readonly CaseDefinition[] = [
         { arbitrary: fc.record({ shape: shape({ elements: 300 }), seed: valueSeed }) },
         async (bench, { shape, seed }) => {
           const data = castable(randomFrom(seed), from, to, count(shape));
-          if (bench.tolerance.subnormals === 'flushed' && from === 'bf16') {
-            data.forEach((code, i) => {
-              if ((code & 0x7f80) === 0) data[i] = 0;
-            });
-          }
+          const flushed = bench.tolerance.subnormals === 'flushed' && (from === 'bf16' || to === 'bf16');
+          if (flushed) flushSubnormals(from, data);
           await expectCast(bench, data, from, to, [...shape]);
         },
       ),

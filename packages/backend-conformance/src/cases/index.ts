@@ -1,5 +1,6 @@
 /** Every case of the suite, in the order in which a backend is best built. */
 import type { CaseDefinition } from '../conformance-case.ts';
+import { adamwCases } from './adamw.ts';
 import { attentionCases } from './attention.ts';
 import { binaryCases } from './binary.ts';
 import { castCases } from './cast.ts';
@@ -36,4 +37,5 @@ export const allCases: readonly CaseDefinition[] = [
   ...weightCases,
   ...linearCases,
   ...expertCases,
+  ...adamwCases,
 ];

@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { axis, shape, valueSeed } from '../arbitraries.ts';
 import { type CaseDefinition, example, property } from '../conformance-case.ts';
 import { count } from '../oracle/indexing.ts';
-import { anyElements, integers, randomFrom, shuffled, wholes, wide } from '../random.ts';
+import { anyElements, flushSubnormals, integers, randomFrom, shuffled, wholes, wide } from '../random.ts';
 import { gamma } from '../tolerance.ts';
 
 const gathers = (dtype: TensorDType): CaseDefinition =>
@@ -56,6 +56,7 @@ const writes = (dtype: 'f32' | 'bf16' | 'f16'): CaseDefinition =>
       const before = anyElements(random, dtype, rows * width);
       const chosen = shuffled(random, rows).slice(0, Math.ceil(rows / 2));
       const written = anyElements(random, 'f32', chosen.length * width);
+      if (bench.tolerance.subnormals === 'flushed' && dtype === 'bf16') flushSubnormals('f32', written);
       const encode = { f32: (x: number) => x, bf16: encodeBf16, f16: encodeF16 }[dtype];
       const values = before.slice();
       chosen.forEach((row, i) => {

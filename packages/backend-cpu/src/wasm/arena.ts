@@ -21,6 +21,8 @@ export class Arena {
   readonly index: number;
   readonly memory: WebAssembly.Memory;
   readonly exports: KernelExports;
+  /** Whether kernels may count on 256-bit vectors. */
+  readonly wide: boolean;
   /** Scratch memory of the thread that owns this arena. */
   readonly scratch: number;
   /** Views of the whole memory, renewed when it grows: do not keep them across an `alloc`. */
@@ -59,6 +61,7 @@ export class Arena {
     }
     this.#renewViews();
     this.exports = kernels.instantiate(this.memory);
+    this.wide = kernels.wide;
     this.scratch = this.alloc(kernels.scratchBytes);
   }
 

@@ -46,8 +46,8 @@ const BYTES = { f32: 4, bf16: 2, fp8: 1 } as const;
 const TILED_FROM = { f32: 10, bf16: 10, fp8: 6 } as const;
 /** Rows of a matrix-vector unit; blocks of the tiled product; columns of a `vecmat` unit. As in `assembly/`. */
 const ROWS = 4;
-const MB = 128;
-const NB = 64;
+const MB = 120;
+const NB = 96;
 const COLUMNS = 32;
 
 /** Number of NaN codes' first position, for the caller to refuse a corrupt checkpoint: index into `length` bytes at `at`, or -1. */
@@ -174,9 +174,11 @@ export function gemm(job: Job, o: Gemm): void {
     throw new MarianaError('INVALID_ARGUMENT', 'Rows of A cannot be listed when A is transposed.');
   }
   const batch = o.batch ?? 1;
-  const units = batch * Math.ceil(m / MB) * Math.ceil(n / NB);
+  const mb = evenBlock(m, MB, 6);
+  const nb = evenBlock(n, NB, 16);
+  const units = batch * Math.ceil(m / mb) * Math.ceil(n / nb);
   job
-    .segment(KERNEL.gemm, units, (Math.min(m, MB) * Math.min(n, NB) * k) / 16)
+    .segment(KERNEL.gemm, units, (Math.min(m, mb) * Math.min(n, nb) * k) / 16)
     .word(o.a)
     .word(o.b)
     .word(o.c)
@@ -196,5 +198,14 @@ export function gemm(job: Job, o: Gemm): void {
     .word(batch)
     .word(o.strideA ?? 0)
     .word(o.strideB ?? 0)
-    .word(o.strideC ?? 0);
+    .word(o.strideC ?? 0)
+    .word(job.arena.wide ? 1 : 0)
+    .word(mb)
+    .word(nb);
+}
+
+/** Blocks of about one size, at most `largest`, in whole tiles. */
+function evenBlock(size: number, largest: number, tile: number): number {
+  const blocks = Math.max(1, Math.ceil(size / largest));
+  return Math.min(largest, Math.ceil(size / blocks / tile) * tile);
 }

@@ -2,7 +2,7 @@
  * Elementwise functions, reductions and conversions: the primitives that training and the default bodies of the composites
  * are made of, one function for each kernel. Addresses are in bytes, sizes and steps in elements.
  */
-import type { BinaryOp, ReduceOp, UnaryOp } from '@mariana/core';
+import type { AdamWFactors, BinaryOp, ReduceOp, UnaryOp } from '@mariana/core';
 import { type Job, KERNEL, type KernelId } from './job.ts';
 
 /** Elements in a unit of the kernels that know no rows. */
@@ -181,4 +181,38 @@ export function quantizeTiles(job: Job, o: QuantizeTiles): void {
     .word(o.width)
     .word(o.tile)
     .word(o.powers ? 1 : 0);
+}
+
+export interface AdamW {
+  /** f32 [n] each. */
+  readonly parameter: number;
+  readonly firstMoment: number;
+  readonly secondMoment: number;
+  readonly gradient: number;
+  /** Where the new ones go, f32 [n] each. */
+  readonly out: { readonly parameter: number; readonly firstMoment: number; readonly secondMoment: number };
+  readonly n: number;
+  readonly factors: AdamWFactors;
+}
+
+/** One step of AdamW in one pass. */
+export function adamw(job: Job, { factors, out, ...o }: AdamW): void {
+  job
+    .segment(KERNEL.adamw, Math.ceil(o.n / BLOCK), BLOCK * 1.5)
+    .word(o.parameter)
+    .word(o.firstMoment)
+    .word(o.secondMoment)
+    .word(o.gradient)
+    .word(out.parameter)
+    .word(out.firstMoment)
+    .word(out.secondMoment)
+    .word(o.n)
+    .float(factors.beta1)
+    .float(1 - factors.beta1)
+    .float(factors.beta2)
+    .float(1 - factors.beta2)
+    .float(factors.keep)
+    .float(factors.rootScale)
+    .float(factors.epsilon)
+    .float(factors.stepSize);
 }

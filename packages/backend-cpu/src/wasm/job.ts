@@ -44,6 +44,7 @@ export const KERNEL = {
   transpose: 32,
   scatterAdd: 33,
   choose: 34,
+  adamw: 35,
 } as const;
 
 export type KernelId = (typeof KERNEL)[keyof typeof KERNEL];

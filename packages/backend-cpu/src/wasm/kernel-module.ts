@@ -5,6 +5,7 @@
  */
 import { MarianaError } from '@mariana/core';
 import { KERNELS } from './generated/kernels.ts';
+import { enableWideVectors, wideVectors } from './wide-vectors.ts';
 
 /** The builds of the kernels, best first. */
 export type KernelBuild = 'relaxed' | 'simd' | 'scalar';
@@ -33,6 +34,8 @@ export interface KernelModuleOptions {
   shared?: boolean | undefined;
   /** Overrides what the probe finds; for tests. 'none' is right everywhere. */
   relaxedDot?: RelaxedDot | undefined;
+  /** Join vectors to 256 bits; see `wide-vectors.ts`. Default: if the process was started with V8's flag for it. */
+  wideVectors?: boolean | undefined;
 }
 
 export class KernelModule {
@@ -40,17 +43,20 @@ export class KernelModule {
   readonly shared: boolean;
   readonly module: WebAssembly.Module;
   readonly relaxedDot: RelaxedDot;
+  /** Whether the engine joins vectors to 256 bits. */
+  readonly wide: boolean;
   /** Bytes that each thread needs as scratch memory, in each memory. */
   readonly scratchBytes: number;
 
-  private constructor(build: KernelBuild, shared: boolean, module: WebAssembly.Module, dot: RelaxedDot | undefined) {
+  private constructor(build: KernelBuild, shared: boolean, module: WebAssembly.Module, options: KernelModuleOptions) {
     this.build = build;
     this.shared = shared;
     this.module = module;
+    this.wide = build === 'relaxed' && (options.wideVectors ?? wideVectors());
     const memory = createMemory(shared, 1, 1);
     const exports = this.instantiate(memory);
     this.scratchBytes = exports.scratchBytes.value as number;
-    this.relaxedDot = dot ?? probe(memory, exports);
+    this.relaxedDot = options.relaxedDot ?? probe(memory, exports);
   }
 
   /**
@@ -63,6 +69,7 @@ export class KernelModule {
     if (typeof WebAssembly === 'undefined') {
       throw new MarianaError('BACKEND_UNAVAILABLE', 'The CPU backend needs WebAssembly, which this engine lacks.');
     }
+    if (options.wideVectors) enableWideVectors();
     const shared = options.shared ?? typeof SharedArrayBuffer !== 'undefined';
     if (shared && typeof SharedArrayBuffer === 'undefined') {
       throw new MarianaError(
@@ -75,7 +82,7 @@ export class KernelModule {
       const bytes = await unpack(KERNELS[build]);
       if (!shared) makeUnshared(bytes);
       if (!WebAssembly.validate(bytes)) continue;
-      return new KernelModule(build, shared, await compile(bytes), options.relaxedDot);
+      return new KernelModule(build, shared, await compile(bytes), options);
     }
     throw new MarianaError(
       'BACKEND_UNAVAILABLE',

@@ -14,7 +14,16 @@ export const SETUPS: { name: string; options: KernelEngineOptions }[] = [
   { name: 'scalar', options: { build: 'scalar' } },
   { name: 'scalar, 2 threads', options: { build: 'scalar', threads: 2 } },
   { name: 'relaxed, memory not shared', options: { build: 'relaxed', shared: false } },
+  ...(canWiden() ? [{ name: 'relaxed, 256-bit vectors', options: { wideVectors: true, threads: 2 } }] : []),
 ];
+
+/** Whether 256-bit vectors can be had here; says so if not. */
+export function canWiden(): boolean {
+  const can = process.arch === 'x64' && Number.parseInt(process.versions.node, 10) >= 24;
+  if (!can)
+    process.stderr.write(`not tested: 256-bit vectors, which Node ${process.versions.node} on ${process.arch} lacks\n`);
+  return can;
+}
 
 /** An engine whose threads are up. */
 export async function startEngine(options: KernelEngineOptions): Promise<KernelEngine> {

@@ -22,6 +22,7 @@
 import type { TensorData, TensorDType } from '../dtype/index.ts';
 import { MarianaError } from '../errors.ts';
 import type { Capabilities, MemoryUse } from './capabilities.ts';
+import { adamw } from './composites/adamw.ts';
 import { attention, latentAttention } from './composites/attention.ts';
 import { rmsNorm, rotary, softmax, swiglu } from './composites/elementary.ts';
 import { experts } from './composites/experts.ts';
@@ -30,6 +31,8 @@ import { quantizeActivations } from './composites/quantize-activations.ts';
 import { route } from './composites/route.ts';
 import { decodeWeight } from './decode-weight.ts';
 import type {
+  AdamWOptions,
+  AdamWState,
   AttentionOptions,
   BinaryOp,
   LatentAttentionOptions,
@@ -300,6 +303,22 @@ export abstract class Backend {
    */
   quantizeActivations(x: Tensor, options?: QuantizeActivationsOptions): QuantizedActivations {
     return quantizeActivations(this, x, options);
+  }
+
+  /**
+   * A parameter and its moments after one step of AdamW, in new tensors; moments keep their dtypes. All in F32:
+   *
+   * 1. p <- p * (1 - lr * decay), for two or more axes.
+   * 2. m <- beta1 m + (1 - beta1) g; v <- beta2 v + (1 - beta2) g^2.
+   * 3. p <- p - lr / (1 - beta1^n) * m / (sqrt(v) / sqrt(1 - beta2^n) + epsilon).
+   *
+   * A zero gradient is a gradient: the tensor decays and its moments fade.
+   *
+   * @param gradient - F32, of the shape of the parameter.
+   * @throws MarianaError `INVALID_ARGUMENT` for a step below 1.
+   */
+  adamw(state: AdamWState, gradient: Tensor, options: AdamWOptions): AdamWState {
+    return adamw(this, state, gradient, options);
   }
 
   // ---------------------------------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 export { Backend, type ExpertWeights, type LoadWeightOptions } from './backend.ts';
 export type { Capabilities, MemoryUse } from './capabilities.ts';
-export { cacheRows } from './composites/attention.ts';
+export { type AdamWFactors, adamwFactors } from './composites/adamw.ts';
+export { attentionWeights, cacheRows } from './composites/attention.ts';
 export { type ExpertTokens, groupByExpert } from './composites/experts.ts';
 export { checkFp8Codes, decodeWeight } from './decode-weight.ts';
 export { castData, dtypeOfData } from './host-data.ts';

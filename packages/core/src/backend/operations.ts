@@ -127,3 +127,28 @@ export interface QuantizedActivations {
   /** F32 [..., ceil(last / tile)]. */
   readonly scales: Tensor;
 }
+
+/** How parameters move. */
+export interface AdamWOptions {
+  /** Number of this update, from 1: bias correction divides by 1 - beta^step. */
+  readonly step: number;
+  readonly learningRate: number;
+  /** Default 0.9. */
+  readonly beta1?: number;
+  /** Default 0.95. */
+  readonly beta2?: number;
+  /** Default 1e-8. */
+  readonly epsilon?: number;
+  /** Decay a step is learningRate * weightDecay, of tensors with two or more axes. Default 0.1. */
+  readonly weightDecay?: number;
+}
+
+/** A parameter with its moments. */
+export interface AdamWState {
+  /** F32. */
+  readonly parameter: Tensor;
+  /** F32 or BF16, of the shape of the parameter; zeros before the first step. */
+  readonly firstMoment: Tensor;
+  /** F32 or BF16. */
+  readonly secondMoment: Tensor;
+}

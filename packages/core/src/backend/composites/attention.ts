@@ -18,8 +18,18 @@ function causalMask(backend: Backend, queries: number, keys: number, queryStart:
   return backend.upload(mask, [queries, keys]);
 }
 
-/** softmax(scores * scale + causal mask); scores [..., queries, keys]. */
-function attentionWeights(backend: Backend, scores: Tensor, { scale, queryStart = 0 }: AttentionOptions): Tensor {
+/**
+ * What each query takes of each key: softmax(scores * scale + causal mask). Fused kernels never hold it; it is for those
+ * who want to see it.
+ *
+ * @param scores - F32 [..., queries, keys]: the products of queries and keys.
+ * @returns F32 of the same shape; each row sums to one, and is zero where the query may not see the key.
+ */
+export function attentionWeights(
+  backend: Backend,
+  scores: Tensor,
+  { scale, queryStart = 0 }: AttentionOptions,
+): Tensor {
   const [queries, keys] = [scores.shape.at(-2)!, scores.shape.at(-1)!];
   const scaled = backend.binary('mul', scores, scalar(backend, scale));
   return backend.softmax(backend.binary('add', scaled, causalMask(backend, queries, keys, queryStart)));
