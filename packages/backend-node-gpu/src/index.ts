@@ -1,0 +1,3 @@
+export { type NodeGpuOptions, nodeGpu } from './node-gpu.ts';
+export { NodeGpuBackend } from './node-gpu-backend.ts';
+export type { NodeGpuFailure } from './unavailable.ts';
