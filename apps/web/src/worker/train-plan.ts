@@ -2,7 +2,7 @@
 import { MarianaError, type ModelConfig, preset } from '@mariana/core';
 import type { BalanceOptions } from '@mariana/train';
 import { warmupCosineSchedule } from '@mariana/train';
-import { BALANCES, type Size, SIZES, type TrainSettings } from './train-protocol.ts';
+import { BALANCES, SIZES, type Size, type TrainSettings } from './train-protocol.ts';
 
 /** Sequences in a batch, and tokens in a sequence. */
 export const BATCH = 8;
@@ -118,7 +118,8 @@ export function checkSettings(settings: TrainSettings): TrainSettings {
   if (!(Number.isSafeInteger(steps) && steps >= 1 && steps <= MOST_STEPS)) {
     refuse('steps', steps, `a whole number from 1 to ${MOST_STEPS}`);
   }
-  if (!(learningRate > 0 && learningRate <= 0.1)) refuse('learning rate', learningRate, 'a number above 0, at most 0.1');
+  if (!(learningRate > 0 && learningRate <= 0.1))
+    refuse('learning rate', learningRate, 'a number above 0, at most 0.1');
   if (!(Number.isSafeInteger(seed) && seed >= 0 && seed < 2 ** 32)) {
     refuse('seed', seed, 'a whole number from 0 to 4294967295');
   }

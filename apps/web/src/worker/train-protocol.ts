@@ -1,8 +1,5 @@
-/**
- * What the Train place and its worker say to each other. Requests are answered by events, never by return values: the
- * worker goes on whether or not anybody looks.
- */
-import type { ErrorCode } from '@mariana/core';
+/** What the Train place and its worker say to each other, over the protocol of `protocol.ts`. */
+import type { SentError } from './protocol.ts';
 
 /** How experts are balanced. */
 export const BALANCES = ['bias', 'loss', 'none'] as const;
@@ -76,34 +73,16 @@ export interface KeptRun {
   readonly savedAt: number | null;
 }
 
-/** A failure as it crosses from the worker. */
-export interface TrainFailure {
-  readonly code: ErrorCode | null;
-  readonly message: string;
-}
-
-export type TrainRequest =
-  /** Look for a run of an earlier visit. */
-  | { readonly type: 'find' }
-  | { readonly type: 'start'; readonly settings: TrainSettings; readonly text: string; readonly textName: string }
-  /** Go on with the run of an earlier visit; it begins paused if `paused`. */
-  | { readonly type: 'resume' }
-  | { readonly type: 'pause' }
-  | { readonly type: 'continue' }
-  /** Save now: the tab is about to be hidden or closed. */
-  | { readonly type: 'save' }
-  /** Write a sample now. */
-  | { readonly type: 'sample'; readonly prompt: string }
-  /** Hand over the model as a checkpoint. */
-  | { readonly type: 'export' }
-  /** End the run and throw away what was kept of it. */
-  | { readonly type: 'discard' };
-
 /** What a run is doing. `pausing`: it ends the step it is in, and saves. */
 export type RunState = 'preparing' | 'running' | 'pausing' | 'paused' | 'finished';
 
-export type TrainEvent =
-  | { readonly type: 'found'; readonly run: KeptRun | null; readonly keeps: boolean }
+/** How a run begins: with a text, or from where an earlier visit left it (paused, for the visitor to go on). */
+export type RunOrder =
+  | { readonly from: 'text'; readonly settings: TrainSettings; readonly text: string; readonly textName: string }
+  | { readonly from: 'kept' };
+
+/** What a run tells while it goes on. */
+export type RunEvent =
   | { readonly type: 'preparing'; readonly what: string; readonly share: number | null }
   | {
       readonly type: 'ready';
@@ -113,10 +92,27 @@ export type TrainEvent =
     }
   | { readonly type: 'state'; readonly state: RunState }
   | { readonly type: 'steps'; readonly metrics: readonly StepMetrics[] }
+  /** Of the text that is being written, or of one that is complete. */
   | { readonly type: 'sample'; readonly sample: Sample }
   | { readonly type: 'saved'; readonly step: number; readonly at: number }
   /** Saving failed; the run goes on, and what was saved before is still there. */
-  | { readonly type: 'not-saved'; readonly failure: TrainFailure; readonly lastSavedStep: number | null }
-  | { readonly type: 'exported'; readonly step: number; readonly files: Readonly<Record<string, Blob>> }
-  | { readonly type: 'discarded' }
-  | { readonly type: 'failed'; readonly failure: TrainFailure; readonly lastSavedStep: number | null };
+  | { readonly type: 'not-saved'; readonly error: SentError; readonly lastSavedStep: number | null };
+
+/** What the page can ask of the worker that trains. There is one run at a time. */
+export interface TrainApi {
+  /** Looks for a run of an earlier visit, and whether this browser keeps any. */
+  find(argument: null): Promise<{ readonly run: KeptRun | null; readonly keeps: boolean }>;
+  /** Trains to the last step. The signal ends the run between two steps; it is saved then. */
+  run(order: RunOrder, emit: (event: RunEvent) => void, signal: AbortSignal): Promise<void>;
+  pause(argument: null): void;
+  /** Goes on after `pause`. */
+  proceed(argument: null): void;
+  /** Saves between two steps: the tab may be closed. */
+  save(argument: null): Promise<void>;
+  /** Writes a text between two steps; it is told as an event of the run too. */
+  sample(prompt: string): Promise<Sample>;
+  /** The model as a checkpoint in Hugging Face's layout. */
+  export(argument: null): Promise<{ readonly step: number; readonly files: Readonly<Record<string, Blob>> }>;
+  /** Ends the run, and throws away what was kept of it. */
+  discard(argument: null): Promise<void>;
+}

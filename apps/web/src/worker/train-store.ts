@@ -48,7 +48,9 @@ class OpfsStore implements RunStore {
   async read(name: string): Promise<Blob | null> {
     try {
       const directory = await this.#directory();
-      return await (await directory.getFileHandle(name)).getFile();
+      const file = await (await directory.getFileHandle(name)).getFile();
+      // A file that was made, but never closed, is empty: none of ours is.
+      return file.size === 0 ? null : file;
     } catch (error) {
       if (isNamed(error, 'NotFoundError')) return null;
       throw new MarianaError('FILE_UNREADABLE', `${name}: this browser's storage cannot be read; reload the page`, {
