@@ -85,7 +85,7 @@ describe('a card', () => {
     // The latent of so small a model saves less: the sentence must still be right.
     expect(cacheFinding(card)).toBe(
       'At 131,072 tokens the latent cache takes 31.5 MB; grouped attention with 4 groups would take 126 MB, ' +
-        '4.00 times as much, and plain attention 126 MB, 4.00 times as much.',
+        '4 times as much, and plain attention 126 MB, 4 times as much.',
     );
     expect(weightsFinding(card)).toMatch(/fits one H800/);
   });

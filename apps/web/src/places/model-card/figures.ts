@@ -1,4 +1,7 @@
-/** Numbers as the page writes them: three significant digits, SI units spelled as symbols, the exact value where asked. */
+/**
+ * Numbers of a model card beyond those of the whole page: parameters and tokens as the field counts them (671 B), and
+ * operations and hours, with three significant digits.
+ */
 
 const EXACT = new Intl.NumberFormat('en-US');
 
@@ -18,7 +21,7 @@ const SI = [
   ['T', 1e12],
   ['G', 1e9],
   ['M', 1e6],
-  ['K', 1e3],
+  ['k', 1e3],
 ] as const;
 
 /** 1234567 as 1,234,567. */
@@ -39,32 +42,10 @@ export function count(value: number): string {
   return scaled(value, PREFIXES);
 }
 
-/** Bytes in decimal units, as disks and accelerators are sold: 70272 as 70.3 KB. */
-export function bytes(value: number): string {
-  return withUnit(value, 'B');
-}
-
 /** Floating-point operations: 2.6e11 as 261 GFLOP. */
 export function flop(value: number): string {
-  return withUnit(value, 'FLOP');
-}
-
-function withUnit(value: number, unit: string): string {
   const text = scaled(value, SI);
-  return text.includes(' ') ? `${text}${unit}` : `${text} ${unit}`;
-}
-
-/** A share of one in per cent: 0.0546 as 5.46 %. */
-export function percent(share: number): string {
-  if (share === 0 || share === 1) return `${100 * share} %`;
-  const text = digits(100 * share);
-  // Rounding must not make a whole of what is not one.
-  return share < 1 && text === '100' ? '> 99.9 %' : `${text} %`;
-}
-
-/** How often `small` goes into `large`: 71.1 times. */
-export function times(large: number, small: number): string {
-  return `${digits(large / small)} times`;
+  return text.includes(' ') ? `${text}FLOP` : `${text} FLOP`;
 }
 
 /** Hours of accelerators: 2664000 as 2.66 M, with an hour's fractions where there are few. */

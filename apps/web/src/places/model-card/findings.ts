@@ -1,7 +1,8 @@
 /** The sentence above each picture of a model card. Each is made of the card's numbers, and says what they mean. */
 import { publishedTraining } from '@mariana/core';
+import { bytes, percent, times } from '../../ui/numbers.ts';
 import { type AttentionKind, type Card, type CardFormat, H800_BYTES, TOKENS_PER_PARAMETER } from './card.ts';
-import { bytes, count, digits, exact, flop, hours, percent, times } from './figures.ts';
+import { count, digits, exact, flop, hours } from './figures.ts';
 
 export const FORMAT_NAMES: Readonly<Record<CardFormat, string>> = {
   bf16: 'BF16',
@@ -61,7 +62,7 @@ export function cacheFinding({ cache }: Card): string {
   const [latent, grouped, plain] = [at('latent'), at('grouped'), at('multi-head')];
   const groups = `grouped attention with ${cache.groups} ${cache.groups === 1 ? 'group' : 'groups'}`;
   const compared = (size: number): string =>
-    size >= latent ? `${times(size, latent)} as much` : `${percent(size / latent)} of that`;
+    size >= latent ? `${times(size / latent)} as much` : `${percent(size / latent)} of that`;
   return (
     `At ${exact(cache.context)} tokens the latent cache takes ${bytes(latent)}; ${groups} would take ` +
     `${bytes(grouped)}, ${compared(grouped)}, and plain attention ${bytes(plain)}, ${compared(plain)}.`
