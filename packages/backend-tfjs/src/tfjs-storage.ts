@@ -192,9 +192,20 @@ export abstract class TfjsStorage<T extends TfTensor = TfTensor> extends Backend
     return this.hold(sizeOf(shape) === 0 ? null : this.#kept(operation, body), shape, dtype);
   }
 
-  /** A tensor of a kept `tf.Tensor`, which it takes over; null for an empty shape. */
-  protected hold(tensor: TfTensor | null, shape: Shape, dtype: TensorDType): Tensor {
-    return this.#handle({ tensor, range: undefined }, shape, dtype);
+  /**
+   * A tensor of a kept `tf.Tensor`, which it takes over; null for an empty shape.
+   *
+   * @param range - Of integers that were on the host, so that they can be checked where they are used as indices.
+   */
+  protected hold(tensor: TfTensor | null, shape: Shape, dtype: TensorDType, range?: IndexRange): Tensor {
+    return this.#handle({ tensor, range }, shape, dtype);
+  }
+
+  /** Puts another kept `tf.Tensor` of the same size in the place of a tensor's own, which is disposed. */
+  protected replace(tensor: Tensor, other: TfTensor): void {
+    const held = this.#held(tensor);
+    held.tensor?.dispose();
+    held.tensor = other;
   }
 
   /**

@@ -17,8 +17,12 @@ export interface Pipeline {
   readonly layout: GPUBindGroupLayout;
 }
 
-/** Compiles a kernel. What is wrong with its text is reported by the device, in an error scope or as uncaptured. */
-export function compileKernel<Shape>(device: GPUDevice, kernel: Kernel<Shape>): Pipeline {
+/**
+ * Compiles a kernel. What is wrong with its text is reported by the device, in an error scope or as uncaptured.
+ *
+ * @param dynamicUniforms - Whether the place of the uniforms in their buffer is told with each run.
+ */
+export function compileKernel<Shape>(device: GPUDevice, kernel: Kernel<Shape>, dynamicUniforms = false): Pipeline {
   if (kernel.usesF16 === true && !device.features.has('shader-f16')) {
     throw new MarianaError(
       'INVALID_ARGUMENT',
@@ -31,7 +35,8 @@ export function compileKernel<Shape>(device: GPUDevice, kernel: Kernel<Shape>): 
     buffer: { type: access === 'read' ? 'read-only-storage' : 'storage' },
   }));
   if (kernel.uniforms.length > 0) {
-    entries.push({ binding: entries.length, visibility: COMPUTE_STAGE, buffer: { type: 'uniform' } });
+    const buffer = { type: 'uniform', hasDynamicOffset: dynamicUniforms } as const;
+    entries.push({ binding: entries.length, visibility: COMPUTE_STAGE, buffer });
   }
   const { label } = kernel;
   const layout = device.createBindGroupLayout({ label, entries });
@@ -43,20 +48,28 @@ export function compileKernel<Shape>(device: GPUDevice, kernel: Kernel<Shape>): 
   return { pipeline, layout };
 }
 
-/** The bytes of the uniform buffer, padded to whole vectors of four. */
-export function uniformBytes<Shape>(kernel: Kernel<Shape>, values: Readonly<Record<string, number>>): ArrayBuffer {
-  const bytes = new ArrayBuffer(Math.ceil(kernel.uniforms.length / 4) * 16);
-  const view = new DataView(bytes);
+/** Size of a kernel's uniform buffer: its numbers, padded to whole vectors of four. */
+export function uniformSize<Shape>(kernel: Kernel<Shape>): number {
+  return Math.ceil(kernel.uniforms.length / 4) * 16;
+}
+
+/** Writes a kernel's uniforms into `view`, from `offset` on. */
+export function writeUniforms<Shape>(
+  kernel: Kernel<Shape>,
+  values: Readonly<Record<string, number>>,
+  view: DataView,
+  offset = 0,
+): void {
   for (const [i, { name, type }] of kernel.uniforms.entries()) {
     const value = values[name];
     if (value === undefined) {
       throw new MarianaError('INVALID_ARGUMENT', `kernel ${kernel.label}: uniform ${name} was not given`);
     }
-    if (type === 'f32') view.setFloat32(i * 4, value, true);
-    else if (type === 'i32') view.setInt32(i * 4, value, true);
-    else view.setUint32(i * 4, value, true);
+    const at = offset + i * 4;
+    if (type === 'f32') view.setFloat32(at, value, true);
+    else if (type === 'i32') view.setInt32(at, value, true);
+    else view.setUint32(at, value, true);
   }
-  return bytes;
 }
 
 /** The bind group of one run. */
@@ -93,7 +106,8 @@ export function kernelRunner(device: GPUDevice): RunKernel {
     const { COPY_DST, UNIFORM } = BUFFER_USAGE;
     let uniformBuffer: GPUBuffer | undefined;
     if (kernel.uniforms.length > 0) {
-      const bytes = uniformBytes(kernel, uniforms);
+      const bytes = new ArrayBuffer(uniformSize(kernel));
+      writeUniforms(kernel, uniforms, new DataView(bytes));
       uniformBuffer = device.createBuffer({ size: bytes.byteLength, usage: UNIFORM | COPY_DST });
       device.queue.writeBuffer(uniformBuffer, 0, bytes);
     }

@@ -1,0 +1,3 @@
+export type { DeviceCounts } from './device/counters.ts';
+export { type WebGpuOptions, webgpu } from './webgpu.ts';
+export { WebGpuBackend } from './webgpu-backend.ts';
