@@ -72,6 +72,59 @@ describe('MultiHeadLatentAttention', () => {
     expect(backend.memory().tensors).toBe(0);
   });
 
+  test('what each head takes of each token is the same in both forms, sums to one and never looks ahead', async () => {
+    using attention = await layer({ num_attention_heads: 3, num_key_value_heads: 3 });
+    using x = input(7, 64);
+    const seen = new Map<string, Float32Array>();
+    for (const form of ['naive', 'absorbed'] as const) {
+      using cache = attention.createCache({ tokens: 7 });
+      for (const [start, end] of [
+        [0, 5],
+        [5, 7],
+      ] as const) {
+        using part = backend.slice(x, 0, start, end);
+        using _y = await attention.forward(part, {
+          cache,
+          form,
+          onAttention: async (weights) => {
+            expect(weights.shape).toEqual([1, 3, end - start, end]);
+            seen.set(`${form} ${start}`, await weights.floats());
+          },
+        });
+      }
+    }
+    using _whole = await attention.forward(x, {
+      onAttention: async (weights) => void seen.set('whole', await weights.floats()),
+    });
+    const whole = seen.get('whole')!;
+    for (let head = 0; head < 3; head++) {
+      for (let query = 0; query < 7; query++) {
+        const row = [...whole.subarray((head * 7 + query) * 7, (head * 7 + query + 1) * 7)];
+        expect(row.reduce((sum, weight) => sum + weight, 0)).toBeCloseTo(1, 5);
+        expect(row.slice(query + 1).every((weight) => weight === 0)).toBe(true);
+        const [start, queries, keys] = query < 5 ? [0, 5, 5] : [5, 2, 7];
+        for (const form of ['naive', 'absorbed']) {
+          const at = (head * queries + query - start) * keys;
+          const part = [...seen.get(`${form} ${start}`)!.subarray(at, at + keys)];
+          for (const [key, weight] of part.entries()) expect(weight).toBeCloseTo(row[key]!, 5);
+        }
+      }
+    }
+  });
+
+  test('watching changes no output, and what a watcher throws leaves nothing behind', async () => {
+    using attention = await layer();
+    using x = input(4, 64);
+    using plain = await attention.forward(x);
+    using watched = await attention.forward(x, { onAttention: () => {} });
+    expect(await watched.floats()).toEqual(await plain.floats());
+    const { tensors } = backend.memory();
+    const failure = new Error('seen enough');
+    const watcher = () => Promise.reject(failure);
+    await expect(attention.forward(x, { onAttention: watcher })).rejects.toBe(failure);
+    expect(backend.memory().tensors).toBe(tensors);
+  });
+
   test('sequences stacked in a batch do not see each other', async () => {
     using attention = await layer();
     using x = input(10, 64);

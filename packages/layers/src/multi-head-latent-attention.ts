@@ -11,6 +11,8 @@
  * inference/model.py.
  */
 import {
+  type AttentionOptions,
+  attentionWeights,
   type Backend,
   cacheRows,
   type LatentCacheView,
@@ -43,7 +45,15 @@ export interface AttentionForwardOptions {
   readonly form?: AttentionForm;
   /** Rotary tables of the tokens of x, where the caller shares them between layers. Default: made here. */
   readonly rotary?: RotaryTables;
+  /**
+   * Sees what each head takes of each token: F32 [batch, heads, queries, keys], rows of which sum to one; freed when it
+   * returns. Computed beside the output, which does not change; costs nothing unless given.
+   */
+  readonly onAttention?: (weights: Tensor) => void | Promise<void>;
 }
+
+/** Takes what attention multiplies, and is told what it stands for. */
+type Watch = ((scores: Tensor, options: AttentionOptions) => void) | undefined;
 
 interface Projections {
   /** From the input to queries: one matrix, or two with a norm between (`q_lora_rank`). */
@@ -135,18 +145,32 @@ export class MultiHeadLatentAttention extends Layer {
     const form = this.chooseForm(tokens / batch, start + tokens / batch, options);
     if (form === 'absorbed') await this.#absorbed.prepare();
     const own = options.rotary ? undefined : this.rotaryEmbedding.tables(this.backend, start, tokens / batch, batch);
+    const { backend } = this;
+    let seen: Tensor | undefined;
+    const watch: Watch =
+      options.onAttention &&
+      ((scores, how) => {
+        seen = backend.keep(attentionWeights(backend, scores, how));
+      });
+    let output: Tensor | undefined;
     try {
       const rotary = options.rotary ?? own!;
-      return this.backend.scope(() => {
+      output = backend.scope(() => {
         const query = this.#query(x, rotary);
         const rows = this.#latentRows(x, rotary);
         const heads =
           cache === undefined
-            ? this.#attendNaive(query, rows, { batch, queryStart: 0 })
-            : this.#attendCached(query, cache.append(rows), form, start);
-        return this.#projections.output.forward(this.backend.reshape(heads, [tokens, heads.size / tokens]));
+            ? this.#attendNaive(query, rows, { batch, queryStart: 0, watch })
+            : this.#attendCached(query, cache.append(rows), { form, queryStart: start, watch });
+        return this.#projections.output.forward(backend.reshape(heads, [tokens, heads.size / tokens]));
       });
+      if (seen !== undefined) await options.onAttention?.(seen);
+      return output;
+    } catch (error) {
+      output?.dispose();
+      throw error;
     } finally {
+      seen?.dispose();
       own?.[Symbol.dispose]();
     }
   }
@@ -215,16 +239,24 @@ export class MultiHeadLatentAttention extends Layer {
     return backend.concat([kvNorm.forward(latent), rotated], 1);
   }
 
-  #attendCached(query: Tensor, view: LatentCacheView, form: 'naive' | 'absorbed', queryStart: number): Tensor {
+  #attendCached(
+    query: Tensor,
+    view: LatentCacheView,
+    { form, queryStart, watch }: { form: 'naive' | 'absorbed'; queryStart: number; watch: Watch },
+  ): Tensor {
     const { backend } = this;
-    if (form === 'absorbed') return this.#attendAbsorbed(query, view, queryStart);
+    if (form === 'absorbed') return this.#attendAbsorbed(query, view, queryStart, watch);
     const rows = backend.upload(cacheRows(view, 0, view.length), [view.length]);
     const all = backend.cast(backend.gather(view.pool, rows), 'f32');
-    return this.#attendNaive(query, all, { batch: 1, queryStart });
+    return this.#attendNaive(query, all, { batch: 1, queryStart, watch });
   }
 
   /** Expands latents to keys and values per head. query [tokens, heads, D], rows [keys, latent + rope]. */
-  #attendNaive(query: Tensor, rows: Tensor, { batch, queryStart }: { batch: number; queryStart: number }): Tensor {
+  #attendNaive(
+    query: Tensor,
+    rows: Tensor,
+    { batch, queryStart, watch }: { batch: number; queryStart: number; watch: Watch },
+  ): Tensor {
     const { backend, config } = this;
     const { numAttentionHeads: heads, qkNopeHeadDim, qkRopeHeadDim, vHeadDim } = config;
     const keys = rows.shape[0]!;
@@ -236,23 +268,32 @@ export class MultiHeadLatentAttention extends Layer {
     const shared = backend.binary('add', backend.reshape(rope, [keys, 1, qkRopeHeadDim]), zeros);
     const key = backend.concat([nope, shared], 2);
     const perSequence = (x: Tensor) => backend.reshape(x, [batch, x.shape[0]! / batch, ...x.shape.slice(1)]);
-    return backend.attention(perSequence(query), perSequence(key), perSequence(value), {
-      scale: softmaxScale(config),
-      queryStart,
-    });
+    const [q, k] = [perSequence(query), perSequence(key)];
+    const options = { scale: softmaxScale(config), queryStart };
+    if (watch) {
+      const headsFirst = (x: Tensor) => backend.transpose(x, [0, 2, 1, 3]);
+      watch(backend.matmul(headsFirst(q), headsFirst(k), { transposeB: true }), options);
+    }
+    return backend.attention(q, k, perSequence(value), options);
   }
 
   /** Folds the key expansion into the query and the value expansion into the output. query [tokens, heads, D]. */
-  #attendAbsorbed(query: Tensor, view: LatentCacheView, queryStart: number): Tensor {
+  #attendAbsorbed(query: Tensor, view: LatentCacheView, queryStart: number, watch: Watch): Tensor {
     const { backend, config } = this;
     const { key, value } = this.#absorbed;
     const [nope, rope] = split(backend, query, 2, config.qkNopeHeadDim);
     const folded = backend.concat([backend.groupedLinear(nope, key), rope], 2);
-    const latent = backend.latentAttention(folded, view, {
-      scale: softmaxScale(config),
-      queryStart,
-      latentDim: config.kvLoraRank,
-    });
+    const options = { scale: softmaxScale(config), queryStart };
+    if (watch) {
+      const rows = backend.upload(cacheRows(view, 0, view.length), [view.length]);
+      const cached = backend.cast(backend.gather(view.pool, rows), 'f32');
+      const [queries, heads, width] = folded.shape as readonly [number, number, number];
+      // All heads read the same rows, so this is one matrix product.
+      const headsFirst = backend.reshape(backend.transpose(folded, [1, 0, 2]), [heads * queries, width]);
+      const scores = backend.matmul(headsFirst, cached, { transposeB: true });
+      watch(backend.reshape(scores, [1, heads, queries, view.length]), options);
+    }
+    const latent = backend.latentAttention(folded, view, { ...options, latentDim: config.kvLoraRank });
     return backend.groupedLinear(latent, value);
   }
 }

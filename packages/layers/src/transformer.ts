@@ -36,6 +36,10 @@ export interface TransformerForwardOptions {
   readonly onRouting?: (layer: number, routing: Routing) => void | Promise<void>;
   /** Sees the residual stream before the first layer (0) and after each (1, 2, ...). */
   readonly onHidden?: (index: number, hidden: Tensor) => void | Promise<void>;
+  /** Sees what each head of a layer takes of each token: F32 [batch, heads, queries, keys], freed when it returns. */
+  readonly onAttention?: (layer: number, weights: Tensor) => void | Promise<void>;
+  /** Layers that `onAttention` sees. Default: all. */
+  readonly attentionLayers?: readonly number[];
 }
 
 export interface TransformerOutput extends Disposable {
@@ -122,7 +126,7 @@ export class Transformer extends Layer {
    */
   async forward(ids: ArrayLike<number>, options: TransformerForwardOptions = {}): Promise<TransformerOutput> {
     const { backend, config } = this;
-    const { cache, batch = 1, logits = 'all', form = 'auto', onRouting, onHidden } = options;
+    const { cache, batch = 1, logits = 'all', form = 'auto', onRouting, onHidden, onAttention } = options;
     checkTokens(ids, config.vocabSize);
     const tokens = ids.length;
     cache?.reserve(tokens);
@@ -133,12 +137,14 @@ export class Transformer extends Layer {
       for (const [index, layer] of this.layers.entries()) {
         const observe =
           onRouting && isMoeLayer(config, index) ? (routing: Routing) => onRouting(index, routing) : undefined;
+        const isWatched = onAttention && (options.attentionLayers?.includes(index) ?? true);
         const next = await layer.forward(x, {
           batch,
           form,
           rotary,
           ...(cache && { cache: cache.layer(index) }),
           ...(observe && { onRouting: observe }),
+          ...(isWatched && { onAttention: (weights: Tensor) => onAttention(index, weights) }),
         });
         x.dispose();
         x = next;

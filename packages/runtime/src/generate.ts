@@ -33,6 +33,11 @@ export interface GeneratedChunk {
   readonly logprob: number;
   /** The most probable tokens in its place, best first; empty unless `topLogprobs` is set. */
   readonly topLogprobs: readonly TokenLogprob[];
+  /**
+   * The token that the multi-token-prediction module had drafted for this place, or null where it drafted none; it was
+   * right if it is `id`. Always null without `speculate`.
+   */
+  readonly draft: number | null;
   /** Why the text ends here, or null if it goes on. */
   readonly finishReason: FinishReason | null;
 }
@@ -59,6 +64,7 @@ export async function* generate(
     signal?.throwIfAborted();
     const logits = await session.nextLogits(signal === undefined ? {} : { signal });
     const id = sample(logits, session.tokens, sampling, random);
+    const { draft } = session;
     const logprobs = logSoftmax(logits);
     const isEnd = ends.has(id);
     const shown = isEnd ? { text: '', stopped: false } : text.push(id);
@@ -76,6 +82,7 @@ export async function* generate(
       text: shown.text + rest.text,
       logprob: logprobs[id]!,
       topLogprobs: topTokens(logprobs, topLogprobs),
+      draft,
       finishReason,
     };
     if (finishReason !== null) return;

@@ -18,5 +18,5 @@ export {
   topTokens,
 } from './sampling/sample.ts';
 export { type Score, type ScoreOptions, score } from './score.ts';
-export { type AppendOptions, Session, type SessionOptions } from './session.ts';
+export { type AppendOptions, Session, type SessionObserver, type SessionOptions } from './session.ts';
 export type { SpeculationStats } from './speculation.ts';

@@ -2,12 +2,25 @@
  * One timeline of tokens on a model, with the latent cache that remembers it. A session can be cut back, forked, and
  * brought to another list of tokens re-using what both have in common. Text is generated from where it stands.
  */
-import { MarianaError } from '@mariana/core';
-import { checkTokens, LatentCache } from '@mariana/layers';
+import { MarianaError, type Routing, type Tensor } from '@mariana/core';
+import { checkTokens, LatentCache, type TransformerForwardOptions } from '@mariana/layers';
 import { type GenerateOptions, type Generation, generate } from './generate.ts';
 import type { Model } from './model.ts';
 import { createPauses } from './pauses.ts';
 import { Speculation, type SpeculationStats } from './speculation.ts';
+
+/**
+ * Watches the network at work on a timeline. What it is given is valid until it returns: read what is to be kept. A
+ * drafted token is seen as the one after the last; if sampling does not arrive at it, that position is seen again.
+ */
+export interface SessionObserver {
+  /** Sees where each MoE layer sends the tokens from position `start` on. */
+  readonly onRouting?: (layer: number, routing: Routing, start: number) => void | Promise<void>;
+  /** Sees what each head takes of each token: F32 [1, heads, queries, keys]; the first query is position `start`. */
+  readonly onAttention?: (layer: number, weights: Tensor, start: number) => void | Promise<void>;
+  /** Layers that `onAttention` sees; may be changed while the session is in use. Default: all. */
+  readonly attentionLayers?: readonly number[];
+}
 
 export interface SessionOptions {
   /** Most tokens that the session may hold. Default and limit: `max_position_embeddings`. */
@@ -19,6 +32,8 @@ export interface SessionOptions {
    * same as without, and comes faster where drafts are good. Default false.
    */
   readonly speculate?: boolean;
+  /** Watches the network at work. Costs nothing unless given. Forks have none. */
+  readonly observer?: SessionObserver;
 }
 
 export interface AppendOptions {
@@ -43,6 +58,7 @@ export class Session implements Disposable {
   #drafted = 0;
   #accepted = 0;
   readonly #pause = createPauses();
+  readonly #observer: SessionObserver | undefined;
 
   /** Use `model.session()`. */
   constructor(model: Model, options: SessionOptions, past?: { cache: LatentCache; of: Session }) {
@@ -59,6 +75,7 @@ export class Session implements Disposable {
     }
     this.model = model;
     this.contextLength = contextLength;
+    this.#observer = options.observer;
     this.#prefillChunk = prefillChunk;
     this.#cache = past?.cache ?? new LatentCache(model.cachePool);
     const drafts = past === undefined ? null : past.of.#speculation;
@@ -82,6 +99,11 @@ export class Session implements Disposable {
   /** How many tokens were drafted, and how many of them were right. Zeros without `speculate`. */
   get speculation(): SpeculationStats {
     return { drafted: this.#drafted, accepted: this.#accepted };
+  }
+
+  /** The token that was drafted to come next, or null if none was. Known once `nextLogits` has given its logits. */
+  get draft(): number | null {
+    return this.#ahead?.draft ?? null;
   }
 
   /**
@@ -211,6 +233,7 @@ export class Session implements Disposable {
           cache: this.#cache,
           logits: ahead.length > 0 ? 'all' : isLast ? 'last' : 'none',
           onHidden: betweenLayers,
+          ...this.#watch(start),
         });
         if (output.logits !== null) this.#takeLogits(await output.logits.floats(), ahead[0]);
         this.#speculation?.observe(output.hidden);
@@ -218,6 +241,16 @@ export class Session implements Disposable {
         onProgress?.(this.#cache.length - first, total);
       }
     });
+  }
+
+  /** What the observer sees of a step whose first token is at `start`. */
+  #watch(start: number): Pick<TransformerForwardOptions, 'onRouting' | 'onAttention' | 'attentionLayers'> {
+    const { onRouting, onAttention, attentionLayers } = this.#observer ?? {};
+    return {
+      ...(onRouting && { onRouting: (layer: number, routing: Routing) => onRouting(layer, routing, start) }),
+      ...(onAttention && { onAttention: (layer: number, weights: Tensor) => onAttention(layer, weights, start) }),
+      ...(attentionLayers && { attentionLayers }),
+    };
   }
 
   #startSpeculation(): Speculation {
