@@ -1,70 +1,55 @@
 /**
- * The contract on WebGPU. Tensors are those of TensorFlow.js (`adopt`, `toTf`), so a program can go back and forth
- * without a copy; what computes are kernels of our own, which are exact where tfjs is not (integers, NaN, rounding) and
- * fused where a model spends its time.
+ * The contract on WebGPU: over the primitives, the parts of a model as fused kernels, and weights that stay packed in
+ * GPU memory.
  */
-import { checkIndices, rangeOf, TfjsBackend, type TfTensor } from '@mariana/backend-tfjs';
+import type { TfTensor } from '@mariana/backend-tfjs';
 import {
-  allocateTensorData,
-  type BinaryOp,
-  broadcastShapes,
   type Capabilities,
   checkDtype,
-  checkShape,
-  concatShape,
-  dtypeOfData,
-  fromF32,
-  gatherShape,
-  isFloatDType,
+  checkRmsNorm,
+  checkSwiglu,
+  DenseWeight,
+  type LoadWeightOptions,
   MarianaError,
-  type MatmulOptions,
-  matmulShape,
-  type ReduceOp,
-  type ReduceOptions,
-  reduceShape,
-  resolveAxis,
-  type Shape,
-  scatterAddShape,
-  sizeOf,
-  sliceShape,
+  type MemoryUse,
   type Tensor,
-  type TensorData,
-  type TensorDType,
-  toF32,
-  topKShape,
-  transposeShape,
-  type UnaryOp,
+  type Weight,
+  type WeightFormat,
+  type WeightSource,
 } from '@mariana/core';
 import type { DeviceCounts } from './device/counters.ts';
 import type { DeviceEngine } from './device/engine.ts';
-import type { RunKernel } from './kernels/kernel.ts';
-import type { KernelDevice, Output } from './ops/device.ts';
-import * as elementwise from './ops/elementwise.ts';
-import * as matrix from './ops/matmul.ts';
-import * as movement from './ops/movement.ts';
+import { type GpuMatrix, linear, matrixOf, matrixOfTensor, weightRows } from './ops/linear.ts';
+import * as norm from './ops/norm.ts';
 import * as rows from './ops/reduce.ts';
+import { WebGpuPrimitives } from './webgpu-primitives.ts';
+import { matrixBytes, WebGpuWeight } from './weights/gpu-weight.ts';
+import { heldAs } from './weights/held-format.ts';
+import { loadStack } from './weights/load-weights.ts';
 
-/** Everything is known to be right: no operation of tfjs is mended, because none is used. */
-const TRAITS = {
-  functionsKeepEdges: true,
-  extremaKeepNaN: true,
-  topKOrdersInfinities: true,
-  scatterUpdateCopies: true,
-  integersExact: true,
-} as const;
+/** Format that weights are held in; `native` keeps each as it comes. */
+export type WebGpuWeights = 'native' | 'fp8' | 'int8' | 'int4' | 'f32';
 
-export class WebGpuBackend<T extends TfTensor = TfTensor> extends TfjsBackend<T> implements KernelDevice {
-  override readonly name: string = 'webgpu';
+export class WebGpuBackend<T extends TfTensor = TfTensor> extends WebGpuPrimitives<T> {
   override readonly capabilities: Capabilities;
   readonly #engine: DeviceEngine;
+  readonly #weights: WebGpuWeights;
+  #weightBytes = 0;
   #disposed = false;
 
   /** Use `webgpu()`. */
-  constructor(engine: DeviceEngine) {
-    super(engine.tf as DeviceEngine['tf'] & ConstructorParameters<typeof TfjsBackend<T>>[0], 'webgpu', TRAITS);
+  constructor(engine: DeviceEngine, weights: WebGpuWeights) {
+    super(engine);
     this.#engine = engine;
+    this.#weights = weights;
     engine.join();
-    this.capabilities = { weightFormats: ['f32'], threads: 0, shaderF16: false, memoryBudget: undefined };
+    this.capabilities = {
+      weightFormats: weights === 'native' ? ['f32', 'bf16', 'fp8', 'int8', 'int4'] : [weights],
+      threads: 0,
+      // Every product of the contract is bounded by float32's rounding, which f16 does not meet.
+      shaderF16: false,
+      memoryBudget: undefined,
+    };
   }
 
   /** The device that computes. Shared with TensorFlow.js. */
@@ -72,7 +57,7 @@ export class WebGpuBackend<T extends TfTensor = TfTensor> extends TfjsBackend<T>
     return this.#engine.device;
   }
 
-  /** Kernels dispatched and bytes moved since the backend was made, or since `resetCounts`. */
+  /** Kernels dispatched and bytes moved since the device was opened, or since `resetCounts`. */
   counts(): DeviceCounts {
     return this.#engine.counters.snapshot();
   }
@@ -81,176 +66,15 @@ export class WebGpuBackend<T extends TfTensor = TfTensor> extends TfjsBackend<T>
     this.#engine.counters.reset();
   }
 
-  /** Bytes of GPU memory: in use, and with what is kept for use again. Weights are counted in both. */
+  /** Bytes of GPU memory: of tensors and weights in use, and with what is kept for use again. */
   gpuMemory(): { readonly used: number; readonly allocated: number } {
     const { numBytesUsed, numBytesAllocated } = this.#engine.pool;
-    return { used: numBytesUsed, allocated: numBytesAllocated };
+    return { used: numBytesUsed + this.#weightBytes, allocated: numBytesAllocated + this.#weightBytes };
   }
 
-  // Storage -------------------------------------------------------------------------------------------------------
-
-  override upload(data: TensorData, shape: Shape, dtype?: TensorDType): Tensor {
-    const type = dtypeOfData(data, dtype);
-    checkShape('upload', shape, data.length);
-    if (data.length === 0) return this.hold(null, shape, type);
-    const isInteger = type === 'i32';
-    // A copy in any case: the caller's array may be shared memory, or be changed before the device takes it.
-    const values = isInteger ? Int32Array.from(data) : heldValues(data, type);
-    const tensor = this.#engine.tensor(data.length, isInteger ? 'int32' : 'float32');
-    this.#engine.scheduler.write(this.#engine.buffer(tensor), new Uint8Array(values.buffer));
-    return this.hold(tensor, shape, type, isInteger ? rangeOf(values) : undefined);
-  }
-
-  override async read(tensor: Tensor): Promise<TensorData> {
-    this.own(tensor);
-    const { dtype, size } = tensor;
-    if (size === 0) return allocateTensorData(dtype, 0);
-    const bytes = await this.#engine.scheduler.read(this.buffer(tensor), size * 4);
-    if (dtype === 'i32') return new Int32Array(bytes);
-    const values = new Float32Array(bytes);
-    if (dtype === 'f32') return values;
-    if (isFloatDType(dtype)) return fromF32(dtype, values, { saturate: false });
-    const out = allocateTensorData(dtype, size);
-    out.set(values);
-    return out;
-  }
-
-  override writeRows(target: Tensor, rows: Int32Array, values: Tensor): void {
-    checkDtype('writeRows', target, 'f32', 'bf16', 'f16');
-    checkDtype('writeRows', values, 'f32');
-    checkShape('writeRows', [rows.length, ...target.shape.slice(1)], values.size);
-    checkIndices('writeRows', rangeOf(rows), target.shape[0] ?? 0);
-    this.own(target, values);
-    if (values.size === 0) return;
-    const held = this.payload(target);
-    if (this.#engine.isShared(held)) {
-      // Others hold the values as they are: a cast of the target, or a tf.Tensor.
-      const own = this.#engine.tensor(target.size, 'float32');
-      const bytes = target.size * 4;
-      this.#engine.scheduler.copy(this.#engine.buffer(held), 0, this.#engine.buffer(own), 0, bytes);
-      this.replace(target, own);
-    }
-    movement.writeRows(this, target, rows, values);
-    this.#engine.written(this.payload(target));
-  }
-
-  // For operations ------------------------------------------------------------------------------------------------
-
-  get run(): RunKernel {
-    return this.#engine.scheduler.run;
-  }
-
-  buffer(tensor: Tensor): GPUBuffer {
-    return this.#engine.buffer(this.payload(tensor));
-  }
-
-  output(shape: Shape, dtype: TensorDType): Output {
-    const held = this.#engine.tensor(sizeOf(shape), dtype === 'i32' ? 'int32' : 'float32');
-    return { tensor: this.hold(held, shape, dtype), buffer: this.#engine.buffer(held) };
-  }
-
-  empty(shape: Shape, dtype: TensorDType): Tensor {
-    return this.hold(null, shape, dtype);
-  }
-
-  // Primitives ----------------------------------------------------------------------------------------------------
-
-  override unary(op: UnaryOp, x: Tensor): Tensor {
-    checkDtype(op, x, 'f32');
-    this.own(x);
-    return elementwise.unary(this, op, x);
-  }
-
-  override binary(op: BinaryOp, a: Tensor, b: Tensor): Tensor {
-    checkDtype(op, a, ...(op === 'div' ? (['f32'] as const) : (['f32', 'i32'] as const)));
-    checkDtype(op, b, a.dtype);
-    const shape = broadcastShapes(op, a.shape, b.shape);
-    this.own(a, b);
-    return elementwise.binary(this, op, a, b, shape);
-  }
-
-  override where(condition: Tensor, a: Tensor, b: Tensor): Tensor {
-    checkDtype('where', condition, 'i32');
-    checkDtype('where', b, a.dtype);
-    const shape = broadcastShapes('where', condition.shape, a.shape, b.shape);
-    this.own(condition, a, b);
-    return elementwise.where(this, condition, a, b, shape);
-  }
-
-  override cast(x: Tensor, dtype: TensorDType): Tensor {
-    if (x.dtype === dtype) return this.reshape(x, x.shape);
-    this.own(x);
-    if (x.size === 0) return this.empty(x.shape, dtype);
-    const converted = elementwise.cast(this, x, dtype);
-    if (converted !== null) return converted;
-    return this.compute('cast', x.shape, dtype, () => this.tf.clone(this.payload(x)));
-  }
-
-  override reduce(op: ReduceOp, x: Tensor, axis: number, options?: ReduceOptions): Tensor {
-    checkDtype(op, x, 'f32');
-    const at = resolveAxis(op, axis, x.rank);
-    const shape = reduceShape(x.shape, at, options);
-    this.own(x);
-    if (x.size > 0) return rows.reduce(this, op, x, at, shape);
-    return this.upload(new Float32Array(sizeOf(shape)).fill(op === 'sum' ? 0 : Number.NEGATIVE_INFINITY), shape);
-  }
-
-  override matmul(a: Tensor, b: Tensor, options: MatmulOptions = {}): Tensor {
-    checkDtype('matmul', a, 'f32');
-    checkDtype('matmul', b, 'f32');
-    const sizes = matmulShape(a.shape, b.shape, options);
-    this.own(a, b);
-    if (sizeOf(sizes.shape) === 0) return this.empty(sizes.shape, 'f32');
-    if (sizes.k === 0) return this.upload(new Float32Array(sizeOf(sizes.shape)), sizes.shape);
-    return matrix.matmul(this, a, b, sizes, options);
-  }
-
-  override gather(data: Tensor, indices: Tensor): Tensor {
-    checkDtype('gather', indices, 'i32');
-    const shape = gatherShape(data.shape, indices.shape);
-    this.own(data, indices);
-    this.checkIndices('gather', indices, data.shape[0]!);
-    return movement.gather(this, data, indices, shape);
-  }
-
-  override scatterAdd(indices: Tensor, updates: Tensor, rows: number): Tensor {
-    checkDtype('scatterAdd', indices, 'i32');
-    checkDtype('scatterAdd', updates, 'f32');
-    const shape = scatterAddShape(indices.shape, updates.shape, rows);
-    this.own(indices, updates);
-    this.checkIndices('scatterAdd', indices, rows);
-    return movement.scatterAdd(this, indices, updates, shape);
-  }
-
-  override topK(x: Tensor, k: number): { values: Tensor; indices: Tensor } {
-    checkDtype('topK', x, 'f32');
-    const shape = topKShape(x.shape, k);
-    this.own(x);
-    return rows.topK(this, x, k, shape);
-  }
-
-  override slice(x: Tensor, axis: number, start: number, end: number): Tensor {
-    const at = resolveAxis('slice', axis, x.rank);
-    const shape = sliceShape(x.shape, at, start, end);
-    this.own(x);
-    return movement.slice(this, x, at, start, shape);
-  }
-
-  override concat(tensors: readonly Tensor[], axis: number): Tensor {
-    const at = resolveAxis('concat', axis, tensors[0]?.rank ?? 0);
-    for (const tensor of tensors) checkDtype('concat', tensor, tensors[0]!.dtype);
-    const shape = concatShape(
-      tensors.map((tensor) => tensor.shape),
-      at,
-    );
-    this.own(...tensors);
-    return movement.concat(this, tensors, at, shape);
-  }
-
-  override transpose(x: Tensor, permutation: readonly number[]): Tensor {
-    const shape = transposeShape(x.shape, permutation);
-    this.own(x);
-    return movement.transpose(this, x, permutation, shape);
+  override memory(): MemoryUse {
+    const { tensors, bytes } = super.memory();
+    return { tensors, bytes: bytes + this.#weightBytes };
   }
 
   // Composites ----------------------------------------------------------------------------------------------------
@@ -262,15 +86,140 @@ export class WebGpuBackend<T extends TfTensor = TfTensor> extends TfjsBackend<T>
     return rows.softmax(this, x);
   }
 
+  override rmsNorm(x: Tensor, weight: Tensor, epsilon: number): Tensor {
+    checkRmsNorm(x, weight);
+    this.own(x, weight);
+    return x.size === 0 ? this.empty(x.shape, 'f32') : norm.rmsNorm(this, x, weight, epsilon);
+  }
+
+  override rotary(x: Tensor, cos: Tensor, sin: Tensor): Tensor {
+    const [tokens, , width] = x.shape;
+    const fits = (angles: Tensor) => angles.rank === 2 && angles.shape[0] === tokens && angles.shape[1] === width! / 2;
+    // The default body says what does not fit.
+    if (x.rank !== 3 || width! % 2 !== 0 || !fits(cos) || !fits(sin)) return super.rotary(x, cos, sin);
+    for (const operand of [x, cos, sin]) checkDtype('rotary', operand, 'f32');
+    this.own(x, cos, sin);
+    return x.size === 0 ? this.empty(x.shape, 'f32') : norm.rotary(this, x, cos, sin);
+  }
+
+  override swiglu(gate: Tensor, up: Tensor): Tensor {
+    checkSwiglu(gate, up);
+    this.own(gate, up);
+    return gate.size === 0 ? this.empty(gate.shape, 'f32') : norm.swiglu(this, gate, up);
+  }
+
+  override linear(x: Tensor, weight: Weight): Tensor {
+    const [out, inputs] = weight.shape;
+    checkDtype('linear', x, 'f32');
+    if (x.shape.at(-1) !== inputs) {
+      throw new MarianaError('SHAPE_MISMATCH', `linear: ${x} does not fit a weight [${out}, ${inputs}]`);
+    }
+    this.own(x);
+    const w = this.#matrix(weight);
+    if (w === null || x.size === 0 || out === 0) return super.linear(x, weight);
+    return linear(this, x, w, 1, [...x.shape.slice(0, -1), out]);
+  }
+
+  override groupedLinear(x: Tensor, weight: Weight): Tensor {
+    const [tokens, groups, inputs] = x.shape;
+    const [out, columns] = weight.shape;
+    const fits = x.rank === 3 && inputs === columns && out % groups! === 0;
+    const w = fits ? this.#matrix(weight) : null;
+    if (w === null || x.size === 0 || out === 0) return super.groupedLinear(x, weight);
+    checkDtype('groupedLinear', x, 'f32');
+    this.own(x);
+    return linear(this, x, w, groups!, [tokens!, groups!, out / groups!]);
+  }
+
+  override embed(ids: Tensor, weight: Weight): Tensor {
+    if (!(weight instanceof WebGpuWeight)) return super.embed(ids, weight);
+    checkDtype('embed', ids, 'i32');
+    const [count, width] = weight.shape;
+    this.own(ids);
+    this.checkIndices('embed', ids, count);
+    const w = this.#matrix(weight);
+    const shape = [...ids.shape, width];
+    return w === null || ids.size === 0 ? this.empty(shape, 'f32') : weightRows(this, w, ids, shape);
+  }
+
+  // Weights -------------------------------------------------------------------------------------------------------
+
+  override dequantize(weight: Weight): Tensor {
+    if (!(weight instanceof WebGpuWeight)) return super.dequantize(weight);
+    const w = this.#matrix(weight);
+    return w === null ? this.empty(weight.shape, 'f32') : weightRows(this, w, null, weight.shape);
+  }
+
+  override async loadWeight(source: WeightSource, options?: LoadWeightOptions): Promise<Weight> {
+    const [weight] = await this.#load([source], this.#wanted(options));
+    return weight!;
+  }
+
+  override async loadWeights(sources: readonly WeightSource[]): Promise<Weight[]> {
+    const [first] = sources;
+    if (first === undefined) return [];
+    const kind = (source: WeightSource) => {
+      const { layout, asItComes } = heldAs(source, this.#weights);
+      return `${layout.format} ${layout.shape} ${layout.scaleBlock} ${asItComes}`;
+    };
+    // Side by side only what lies alike.
+    if (sources.every((source) => kind(source) === kind(first))) return this.#load(sources, this.#weights);
+    return super.loadWeights(sources);
+  }
+
+  override weightBytes(source: Pick<WeightSource, 'format' | 'shape'>, options?: LoadWeightOptions): number {
+    return matrixBytes(heldAs(source, this.#wanted(options)).layout);
+  }
+
   /** Gives the device back, with all tensors and weights on it; TensorFlow.js keeps it if it had started it. */
   override dispose(): void {
     if (this.#disposed) return;
     this.#disposed = true;
     this.#engine.leave();
   }
-}
 
-/** The values as they are held: float32, of any short float or byte. */
-function heldValues(data: TensorData, dtype: TensorDType): Float32Array<ArrayBuffer> {
-  return dtype === 'f32' ? new Float32Array(data) : Float32Array.from(toF32(dtype, data));
+  #wanted({ precise = false }: LoadWeightOptions = {}): WeightFormat | 'native' {
+    return precise ? 'native' : this.#weights;
+  }
+
+  async #load(sources: readonly WeightSource[], wanted: WeightFormat | 'native'): Promise<Weight[]> {
+    const { scheduler, device, failures, counters, pool } = this.#engine;
+    const memory = {
+      maxBytes: Math.min(device.limits.maxBufferSize, device.limits.maxStorageBufferBindingSize),
+      allocate: (label: string, bytes: number) => scheduler.allocate(label, bytes),
+      write(buffer: GPUBuffer, offset: number, bytes: Uint8Array<ArrayBuffer>) {
+        failures.check();
+        counters.countUpload(bytes.byteLength);
+        device.queue.writeBuffer(buffer, offset, bytes);
+      },
+      free: (buffer: GPUBuffer) => pool.retire(buffer),
+      async drain() {
+        await device.queue.onSubmittedWorkDone();
+        failures.check();
+      },
+    };
+    const stack = await loadStack(memory, sources, wanted);
+    return sources.map((_, index) => {
+      const weight = new WebGpuWeight(this, stack, index, (bytes) => {
+        this.#weightBytes -= bytes;
+      });
+      this.#weightBytes += weight.byteLength;
+      return weight;
+    });
+  }
+
+  /** A weight as kernels see it; null where none reads it: rows that are no whole vectors, or no elements at all. */
+  #matrix(weight: Weight): GpuMatrix | null {
+    if (weight.backend !== this) {
+      throw new MarianaError(
+        'WRONG_BACKEND',
+        `a weight of backend ${weight.backend.name} was given to backend ${this.name}; load it there`,
+      );
+    }
+    const [out, inputs] = weight.shape;
+    if (out === 0 || inputs === 0) return null;
+    if (weight instanceof WebGpuWeight) return matrixOf(weight);
+    if (!(weight instanceof DenseWeight) || inputs % 4 !== 0) return null;
+    return matrixOfTensor(this, weight.tensor, weight.shape);
+  }
 }

@@ -1,9 +1,10 @@
 /** Making the backend: finding a GPU, starting TensorFlow.js on it, and saying what is missing where that fails. */
 import type { TensorOf, TfNamespace } from '@mariana/backend-tfjs';
+import { MarianaError } from '@mariana/core';
 import { activate, startEngine } from './device/engine.ts';
 import type { AdapterChoice } from './device/open-device.ts';
 import type { WebGpuTfModule } from './device/tfjs-webgpu.ts';
-import { WebGpuBackend } from './webgpu-backend.ts';
+import { WebGpuBackend, type WebGpuWeights } from './webgpu-backend.ts';
 
 export interface WebGpuOptions<Tf extends TfNamespace = TfNamespace> extends AdapterChoice {
   /**
@@ -11,7 +12,14 @@ export interface WebGpuOptions<Tf extends TfNamespace = TfNamespace> extends Ada
    * `import * as tf from '@tensorflow/tfjs-core'`. Default: this package's own.
    */
   readonly tf?: Tf;
+  /**
+   * Format that weights are held in. `native` (default) keeps each as the checkpoint has it. `int8` and `int4` quantise
+   * while loading, but for routers and embeddings.
+   */
+  readonly weights?: WebGpuWeights;
 }
+
+const WEIGHTS: readonly string[] = ['native', 'fp8', 'int8', 'int4', 'f32'];
 
 /**
  * Makes a backend that computes on the GPU through WebGPU: in a browser, and in Node with the package `webgpu`.
@@ -25,8 +33,15 @@ export interface WebGpuOptions<Tf extends TfNamespace = TfNamespace> extends Ada
 export async function webgpu<Tf extends TfNamespace = TfNamespace>(
   options: WebGpuOptions<Tf> = {},
 ): Promise<WebGpuBackend<TensorOf<Tf>>> {
+  const { weights = 'native' } = options;
+  if (!WEIGHTS.includes(weights)) {
+    throw new MarianaError(
+      'INVALID_ARGUMENT',
+      `webgpu: weights is ${weights}; it must be one of ${WEIGHTS.join(', ')}`,
+    );
+  }
   const tf = (options.tf ?? (await import('@tensorflow/tfjs-core'))) as unknown as WebGpuTfModule;
   const engine = await startEngine(tf, options);
   await activate(tf);
-  return new WebGpuBackend<TensorOf<Tf>>(engine);
+  return new WebGpuBackend<TensorOf<Tf>>(engine, weights);
 }

@@ -80,6 +80,11 @@ export class BufferPool implements BufferManagerLike {
     this.#trim();
   }
 
+  /** Destroys a buffer that is not of this pool, once the commands that name it were submitted. */
+  retire(buffer: GPUBuffer): void {
+    this.#condemned.push(buffer);
+  }
+
   /** Call it after a submission: what was to go can go now. */
   sweep(): void {
     for (const buffer of this.#condemned) buffer.destroy();

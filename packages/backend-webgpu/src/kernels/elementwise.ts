@@ -34,14 +34,13 @@ export function elementwiseKernel(options: ElementwiseOptions): Kernel<FlatShape
   const axes = Array.from({ length: rank }, (_, axis) => axis);
   const index: string[] = [];
   if (rank === 1) {
-    operands.forEach((_, k) => index.push(`  let at${k} = i * uniforms.s${k}_0;`));
+    index.push(...operands.map((_, k) => `  let at${k} = i * uniforms.s${k}_0;`));
   } else {
-    index.push('  var rest = i;', '  var at = 0u;');
-    operands.forEach((_, k) => index.push(`  var at${k} = 0u;`));
+    index.push('  var rest = i;', '  var at = 0u;', ...operands.map((_, k) => `  var at${k} = 0u;`));
     for (const axis of axes.toReversed()) {
       if (axis === 0) index.push('  at = rest;');
       else index.push(`  at = rest % uniforms.n${axis};`, `  rest = rest / uniforms.n${axis};`);
-      operands.forEach((_, k) => index.push(`  at${k} += at * uniforms.s${k}_${axis};`));
+      index.push(...operands.map((_, k) => `  at${k} += at * uniforms.s${k}_${axis};`));
     }
   }
   const loads = operands.map((_, k) => `  let ${NAMES[k]} = x${k}[at${k}];`);

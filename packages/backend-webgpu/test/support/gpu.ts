@@ -13,7 +13,7 @@ async function reason(): Promise<string | null> {
     return null;
   } catch (error) {
     if (!isMarianaError(error)) throw error;
-    console.warn(`skipped: ${error.message}`);
+    process.stderr.write(`skipped: ${error.message}\n`);
     return error.message;
   }
 }
