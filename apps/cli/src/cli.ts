@@ -9,7 +9,7 @@ import { BAD_INPUT, fail } from './failure.ts';
 import type { Io } from './io.ts';
 import { addSamplingOptions } from './sampling-options.ts';
 import { addTrainOptions } from './train/flags.ts';
-import { byteCount, ids, text, whole } from './values.ts';
+import { byteCount, ids, several, text, whole } from './values.ts';
 
 /** Runs a command line. Returns the exit code: 0, 1 for a fault of the program, 2 for bad input, 130 for ctrl-C. */
 export async function run(args: readonly string[], io: Io): Promise<number> {
@@ -125,6 +125,9 @@ function addScore(program: Command, io: Io): void {
     .option('--text <text>', 'text to score', text)
     .option('--file <path>', 'file with the text to score, in UTF-8', text)
     .option('--ids <ids>', 'token ids to score, such as 1,2,3; takes no tokenizer', ids)
+    .option('--data <path...>', 'text or JSONL files, or folders of them, to score document by document', several(text))
+    .option('--field <name>', 'with --data: key of the text in JSONL (default: text)', text)
+    .option('--context <n>', 'with --data: most tokens seen at once (default: what the model allows)', whole(2))
     .option('--logits <path>', 'write the logits, F32 [tokens, vocab_size], to this safetensors file', text)
     .option('--mtp', 'also run the multi-token-prediction module: its perplexity, and mtp_logits beside logits')
     .addHelpText(
@@ -133,7 +136,13 @@ function addScore(program: Command, io: Io): void {
 The first token has no log-probability, since nothing is before it. Bits per
 byte are the nats of all other tokens, over ln 2 and the bytes of the text in
 UTF-8; null for ids that stand for no text. Row i of mtp_logits predicts token
-i + 2.`,
+i + 2.
+
+With --data every document is scored from its beginning, as in training, and
+the figures are those of all together: each token and each byte counts once. A
+document longer than the context is scored in windows that overlap by half.
+
+  mariana score --model ./model --data val.jsonl`,
     )
     .action(async (flags) => (await import('./commands/score.ts')).score(flags, io));
 }

@@ -155,6 +155,95 @@ describe('texts', () => {
   });
 });
 
+describe('files of documents', () => {
+  const model = `${scratch}/documents`;
+  /** Its tokenizer has nothing that begins or ends a text. */
+  const bytesOnly = `${scratch}/bytes-only`;
+  const at = (name: string) => `${scratch}/${name}`;
+  const run = ['score', '--model', model, '--json', '--backend', 'reference'];
+  const texts = ['A fox.', '', 'Grüße, 世界!\nA longer tale of the two.'] as const;
+  const contexts = [7, 16];
+  const plain = ['--data', at('plain.txt')];
+  const refused: [args: string[], message: RegExp][] = [
+    [['--data', at('bad.jsonl')], /DATA_INVALID.*bad\.jsonl, line 2/],
+    [['--data', at('empty.txt')], /DATA_INVALID/],
+    [[...plain, '--context', '99999'], /CONTEXT_EXCEEDED/],
+    [[...plain, '--text', 'a'], /USAGE/],
+    [[...plain, '--logits', at('none.safetensors')], /USAGE/],
+    [[...plain, '--mtp'], /USAGE/],
+    [['--text', 'a', '--context', '4'], /USAGE/],
+    [['--model', bytesOnly, ...plain], /TOKENIZER_INVALID/],
+  ];
+  let [all, people]: Outcome[] = [];
+  let alone: Outcome[] = [];
+  let windowed: Outcome[] = [];
+  let refusals: Outcome[] = [];
+
+  beforeAll(async () => {
+    writeFileSync(at('tales.jsonl'), texts.map((story) => JSON.stringify({ story, text: 'another key' })).join('\n'));
+    writeFileSync(at('plain.txt'), texts[2]);
+    writeFileSync(at('bad.jsonl'), '{"text":"a"}\n{"txt":"b"}\n');
+    writeFileSync(at('empty.txt'), '');
+    const [made, madeToo, ...outcomes] = await batch([
+      ['init', '--preset', 'small', '--out', model, '--tokenizer', '--json'],
+      ['init', '--preset', 'tiny', '--out', bytesOnly, '--tokenizer', '--json'],
+      [...run, '--data', at('tales.jsonl'), '--field', 'story'],
+      ['score', '--model', model, ...plain],
+      ...[texts[0], texts[2]].map((text) => [...run, '--text', text]),
+      ...contexts.map((context) => [...run, ...plain, '--context', String(context)]),
+      ...refused.map(([args]) => [...run, ...args]),
+    ]);
+    json(made!);
+    json(madeToo!);
+    [all, people] = outcomes;
+    [alone, windowed, refusals] = [outcomes.slice(2, 4), outcomes.slice(4, 6), outcomes.slice(6)];
+  }, 120_000);
+
+  test('are as probable as their texts one by one', () => {
+    const [first, last] = alone.map(json);
+    const result = json(all!);
+    const bytes = Buffer.byteLength(texts.join(''));
+    expect(result).toMatchObject({ documents: 3, bytes, tokens: bytes }); // tokens are bytes
+    expect(result.totalLogprob).toBeCloseTo(first.totalLogprob + last.totalLogprob, 6);
+    expect(result.bitsPerByte).toBeCloseTo(-result.totalLogprob / Math.LN2 / bytes, 10);
+    expect(result.perplexity / Math.exp(-result.totalLogprob / result.tokens)).toBeCloseTo(1, 10);
+  });
+
+  test('in windows: each token once, behind at least half a window', async () => {
+    const ids: number[] = json(alone[1]!).ids;
+    const steps = contexts.map((context) => {
+      const half = Math.floor(context / 2);
+      const count = Math.ceil((ids.length - context) / half) + 1;
+      return Array.from({ length: count }, (_, i) => ({ from: i * half, fresh: i === 0 ? 1 : context - half }));
+    });
+    const outcomes = await batch(
+      contexts.flatMap((context, i) =>
+        steps[i]!.map(({ from }) => [...run, '--ids', ids.slice(from, from + context).join()]),
+      ),
+    );
+    for (const [i, context] of contexts.entries()) {
+      const logprobs = steps[i]!.flatMap(({ fresh }) => json(outcomes.shift()!).logprobs.slice(fresh) as number[]);
+      const result = json(windowed[i]!);
+      expect(logprobs).toHaveLength(ids.length - 1);
+      expect(result).toMatchObject({ context, documents: 1, tokens: ids.length - 1 });
+      expect(result.totalLogprob).toBeCloseTo(
+        logprobs.reduce((sum, value) => sum + value),
+        6,
+      );
+    }
+  }, 120_000);
+
+  test('people get a table', () => {
+    expect(people!.stdout).toMatch(/^documents +1\n.*^bits per byte +\d+\.\d{4}$/ms);
+  });
+
+  test('what cannot be scored is refused', () => {
+    for (const [i, [, message]] of refused.entries()) {
+      expect(refusals[i]).toMatchObject({ code: 2, stderr: expect.stringMatching(message) });
+    }
+  });
+});
+
 test('a single token has no log-probability, and so no perplexity', async () => {
   const run = ['score', '--model', fixturePath('tiny-mtp'), '--ids', '5', '--mtp', '--json'];
   const [outcome] = await batch([run]);

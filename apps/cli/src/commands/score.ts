@@ -14,12 +14,29 @@ export interface ScoreFlags extends ModelOptions {
   readonly ids?: readonly number[];
   readonly logits?: string;
   readonly mtp?: true;
+  readonly data?: readonly string[];
+  readonly field?: string;
+  readonly context?: number;
 }
 
 export async function score(flags: ScoreFlags, io: Io): Promise<void> {
-  const { file, logits: path, mtp = false } = flags;
-  if ([flags.text, file, flags.ids].filter((input) => input !== undefined).length !== 1) {
-    throw new MarianaError('USAGE', 'give what to score as one of --text TEXT, --file FILE or --ids 1,2,3');
+  const { file, data, logits: path, mtp = false } = flags;
+  if ([flags.text, file, flags.ids, data].filter((input) => input !== undefined).length !== 1) {
+    throw new MarianaError(
+      'USAGE',
+      'give what to score as one of --text TEXT, --file FILE, --ids 1,2,3 or --data FILE.jsonl',
+    );
+  }
+  if (data !== undefined) {
+    if (path !== undefined || mtp) {
+      throw new MarianaError('USAGE', '--logits and --mtp are for one text; leave them out, or --data');
+    }
+    // Reading data takes packages that scoring a text does not.
+    await (await import('./score-data.ts')).scoreData({ ...flags, data }, io);
+    return;
+  }
+  if (flags.field !== undefined || flags.context !== undefined) {
+    throw new MarianaError('USAGE', '--field and --context are for --data; leave them out');
   }
   const text = file === undefined ? flags.text : await readTextFile(file);
   if (path !== undefined) await checkFolderOf(path);
