@@ -35,6 +35,7 @@ export function addTrainOptions(command: Command): Command {
     .option('--bias-rate <rate>', 'step of the balancing biases (default: 0.001)', notNegative)
     .option('--balance-alpha <x>', 'factor of the balance loss (default: 0.0001; aux: 0.01)', notNegative)
     .option('--mtp-weight <x>', 'factor of the multi-token-prediction loss (default: 0.3)', notNegative)
+    .option('--mtp-from <n>', 'first step with that loss, which costs time (default: 1)', whole(1))
     .option('--weight-decay <x>', 'of AdamW (default: 0.1)', notNegative)
     .option('--max-norm <x>', 'gradients are clipped to this norm (default: 1)', positive)
     .addOption(new Option('--moments <dtype>', 'of AdamW (default: f32)').choices(['f32', 'bf16']))

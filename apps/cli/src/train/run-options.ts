@@ -19,7 +19,8 @@ export function runOptions(
   backend: Backend,
   observer: Fp8Observer,
 ): TrainOptions {
-  const { steps, batch, accumulate, precision, mtpWeight, weightDecay, maxNorm, moments, seed, out } = settings;
+  const { steps, batch, accumulate, precision, mtpWeight, mtpFrom, weightDecay, maxNorm, moments, seed, out } =
+    settings;
   return {
     backend,
     data,
@@ -32,7 +33,7 @@ export function runOptions(
     optimizer: { moments, weightDecay },
     maxGradientNorm: maxNorm,
     balance: balance(settings),
-    mtpWeight,
+    mtpWeight: (step) => (step < mtpFrom ? 0 : mtpWeight),
     seed,
     checkpoint: { folder: out, every: null },
   };

@@ -46,6 +46,8 @@ const schema = z
     /** Factor of the balance loss: sequence-wise with `bias`, classic with `aux`. */
     balanceAlpha: factor,
     mtpWeight: factor,
+    /** First step with the multi-token-prediction loss. */
+    mtpFrom: count,
     weightDecay: factor,
     maxNorm: z.number().gt(0),
     moments: z.enum(['f32', 'bf16']),
@@ -77,6 +79,7 @@ const DEFAULTS = {
   precision: 'f32',
   balance: 'bias',
   mtpWeight: 0.3,
+  mtpFrom: 1,
   weightDecay: 0.1,
   maxNorm: 1,
   moments: 'f32',
