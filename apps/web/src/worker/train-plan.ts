@@ -1,7 +1,5 @@
-/** From what somebody chose to what is computed: the sizes of model that can be trained in a tab, and their options. */
+/** The sizes of model that can be trained in a tab, and what a run may be told. Page and worker both use it. */
 import { MarianaError, type ModelConfig, preset } from '@mariana/core';
-import type { BalanceOptions } from '@mariana/train';
-import { warmupCosineSchedule } from '@mariana/train';
 import { BALANCES, SIZES, type Size, type TrainSettings } from './train-protocol.ts';
 
 /** Sequences in a batch, and tokens in a sequence. */
@@ -85,20 +83,6 @@ export function configOfSize(size: Size, vocabSize = VOCABULARY): ModelConfig {
 export function defaultSettings(size: Size): TrainSettings {
   const { steps, learningRate } = PLANS[size];
   return { size, steps, learningRate, balance: 'bias', seed: 0, prompt: 'Once upon a time' };
-}
-
-/** Warm-up over a twentieth of the steps, then a cosine to a tenth. */
-export function scheduleOf({ steps, learningRate }: TrainSettings): (step: number) => number {
-  const warmupSteps = Math.ceil(steps / 20);
-  const totalSteps = Math.max(steps, warmupSteps + 1);
-  return warmupCosineSchedule({ peak: learningRate, min: learningRate / 10, warmupSteps, totalSteps });
-}
-
-/** The biases move five times as fast as in the report: a run here is a thousand times shorter. */
-export function balanceOf({ balance }: TrainSettings): BalanceOptions {
-  if (balance === 'none') return { biasUpdateRate: 0, sequenceAlpha: 0, switchAlpha: 0 };
-  if (balance === 'loss') return { biasUpdateRate: 0, sequenceAlpha: 0, switchAlpha: 0.01 };
-  return { biasUpdateRate: 5e-3, sequenceAlpha: 1e-4, switchAlpha: 0 };
 }
 
 /**
