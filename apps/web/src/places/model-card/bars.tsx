@@ -1,4 +1,5 @@
 /** Horizontal bars, each with its name and numbers above it, so that they are read at any width of the page. */
+import type { ComponentChildren } from 'preact';
 import { Chart } from '../../ui/chart.tsx';
 
 export interface Bar {
@@ -27,6 +28,21 @@ const AXIS = 48;
 /** Ink for the first part, paler for the others. */
 const TONES = ['var(--ink)', 'var(--rule-strong)', 'var(--rule)'];
 
+/** What the parts of the bars are, from left to right. */
+export function PartsLegend({ names, children }: { names: readonly string[]; children?: ComponentChildren }) {
+  return (
+    <p class="quiet figures parts-legend">
+      {names.map((name, i) => (
+        <span key={name}>
+          <i style={{ background: TONES[i] }} />
+          {name}
+        </span>
+      ))}
+      {children}
+    </p>
+  );
+}
+
 export function Bars({ bars, axis, tick, marks = [], label }: BarsProps) {
   const parts = bars.flatMap(({ name, parts: values, isMain = true }) => {
     let from = 0;
@@ -42,8 +58,8 @@ export function Bars({ bars, axis, tick, marks = [], label }: BarsProps) {
       height={bars.length * ROW + AXIS}
       of={[JSON.stringify(bars), axis, JSON.stringify(marks)]}
       draw={(plot, width) => ({
-        marginLeft: 1,
-        marginRight: 24,
+        marginLeft: 8,
+        marginRight: 28,
         marginTop: 0,
         marginBottom: AXIS,
         x: { label: null },

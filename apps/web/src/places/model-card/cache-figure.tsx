@@ -42,7 +42,7 @@ export function CacheFigure({ card, view }: { card: Card; view: CardView }) {
           const smallest = Math.min(...cache.series.map(({ bytesPerToken }) => LENGTHS[0]! * bytesPerToken));
           return {
             marginLeft: 64,
-            marginRight: 16,
+            marginRight: 24,
             marginTop: 24,
             marginBottom: 40,
             x: { type: 'log', base: 2, domain: [LENGTHS[0]!, last] },
@@ -92,8 +92,8 @@ export function CacheFigure({ card, view }: { card: Card; view: CardView }) {
                 y: 'y',
                 text: 'text',
                 textAnchor: 'start',
-                dy: -9,
-                dx: 4,
+                dy: 13,
+                dx: 6,
                 fill: 'var(--ink)',
                 stroke: 'var(--paper)',
                 strokeWidth: 4,
@@ -106,7 +106,7 @@ export function CacheFigure({ card, view }: { card: Card; view: CardView }) {
   );
 }
 
-/** Names above the beginning of the lines; lines that fall together share one. */
+/** Names under the beginning of the lines; lines that fall together share one. */
 function nameplates(series: readonly CacheSeries[]): { x: number; y: number; text: string }[] {
   const plates: { x: number; y: number; text: string }[] = [];
   for (const { kind, points } of series) {

@@ -117,7 +117,7 @@ function componentsOf(config: ModelConfig, parameters: ParameterCount): Componen
     whole('Router', router),
     whole('Norms', norms),
   ];
-  if (mtp !== null) rows.push({ name: 'Multi-token prediction (besides)', total: mtp.own, active: mtp.active });
+  if (mtp !== null) rows.push({ name: 'MTP layer (besides)', total: mtp.own, active: mtp.active });
   return rows.filter(({ total }) => total > 0);
 }
 

@@ -57,10 +57,14 @@ export default function ModelCard({ active }: PlaceProps) {
       <WhatIf view={view} />
       {active && (
         <div class="model-card-figures">
-          <ParametersFigure card={card} />
-          <WeightsFigure card={card} />
-          <CacheFigure card={card} view={view} />
-          <TrainingFigure card={card} view={view} />
+          <div>
+            <ParametersFigure card={card} />
+            <CacheFigure card={card} view={view} />
+          </div>
+          <div>
+            <WeightsFigure card={card} />
+            <TrainingFigure card={card} view={view} />
+          </div>
         </div>
       )}
     </div>

@@ -1,7 +1,7 @@
 /** Where the parameters are, and how many of them work for a token. */
 import { Figure } from '../../ui/figure.tsx';
 import { percent } from '../../ui/numbers.ts';
-import { Bars } from './bars.tsx';
+import { Bars, PartsLegend } from './bars.tsx';
 import type { Card, Component } from './card.ts';
 import { count, exact } from './figures.ts';
 import { parametersFinding } from './findings.ts';
@@ -21,7 +21,7 @@ export function ParametersFigure({ card }: { card: Card }) {
         ],
       })}
     >
-      <p class="quiet figures">Dark: used for a token. Grey: not used for it.</p>
+      <PartsLegend names={['used for a token', 'not used for it']} />
       <Bars
         label="Parameters by component, and the part of each that is used for a token"
         axis="parameters"

@@ -95,10 +95,10 @@ function TokensField({ card, view }: { card: Card; view: CardView }) {
         aria-describedby="training-tokens-help"
         onChange={(event) => change(event.currentTarget.value)}
       />
-      <p id="training-tokens-help" class={wrong ? '' : 'quiet'} aria-live="polite">
+      <p id="training-tokens-help" class={wrong ? 'figures' : 'figures quiet'} aria-live="polite">
         {wrong
           ? 'This is no number of tokens: write it as 14.8 T, 500 B, 20 M or 1e12.'
-          : 'As 14.8 T, 500 B, 20 M or 1e12.'}
+          : 'As 14.8 T, 500 B, 20 M or 1e12; empty for the published or usual number.'}
       </p>
     </div>
   );

@@ -1,7 +1,7 @@
 /** What the weights take in memory, in each format. */
 import { Figure } from '../../ui/figure.tsx';
 import { bytes } from '../../ui/numbers.ts';
-import { Bars } from './bars.tsx';
+import { Bars, PartsLegend } from './bars.tsx';
 import { type Card, H800_BYTES } from './card.ts';
 import { exact } from './figures.ts';
 import { FORMAT_NAMES, weightsFinding } from './findings.ts';
@@ -31,10 +31,9 @@ export function WeightsFigure({ card }: { card: Card }) {
         ]),
       })}
     >
-      <p class="quiet figures">
-        Dark: projections in the format. Grey: their scales, then what keeps its precision (embedding, head, norms,
-        router).{marks.length > 0 && ' Thin lines: 80 GB each, the memory of one H800.'}
-      </p>
+      <PartsLegend names={['projections', 'their scales', 'embedding, head, norms, router (BF16)']}>
+        {marks.length > 0 && <span>lines: 80 GB each, one H800</span>}
+      </PartsLegend>
       <Bars
         label="Memory of the weights in BF16, FP8, INT8 and INT4"
         axis="bytes of weights"
