@@ -2,7 +2,7 @@
  * Everything that must hold before a change is in: `pnpm check`, and behind it `npm test`. Each step runs even where an
  * earlier one failed, so that one run tells all; the last line counts the tests of every package, for CI to read.
  */
-import { rmSync } from 'node:fs';
+import { existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { findChromium, NO_CHROMIUM } from '../tooling/chromium.ts';
 import { show } from './lib/run.ts';
@@ -53,8 +53,16 @@ if (findChromium() === undefined) {
   const inBrowser = packages.filter(({ manifest }) => manifest.scripts?.['test:browser'] !== undefined);
   reports.push(...inBrowser.map(({ folder }) => join(folder, '.cache', 'vitest-browser.json')));
 }
+
+// Not everyone who runs the tests wants 200 MB of TensorFlow for it; CI does.
+const onTensorFlow = join(ROOT, 'packages', 'backend-node-gpu', '.cache', 'vitest-binding.json');
+if (process.env.MARIANA_TEST_NODE_GPU) {
+  STEPS.splice(2, 0, { name: 'tests on the TensorFlow library', command: 'pnpm', args: ['run', 'test:node-gpu'] });
+} else {
+  lines.push('skipped tests on the TensorFlow library: `pnpm test:node-gpu` runs them, and so does MARIANA_TEST_NODE_GPU=1');
+}
 // A report of an earlier run must not stand in for a run that did not happen.
-for (const report of reports) rmSync(report, { force: true });
+for (const report of [...reports, onTensorFlow]) rmSync(report, { force: true });
 
 const env = { ...process.env, DO_NOT_TRACK: '1', TURBO_TELEMETRY_DISABLED: '1' };
 let broken = 0;
@@ -67,6 +75,8 @@ for (const { name, command, args } of STEPS) {
 }
 
 console.log(`\n${lines.join('\n')}`);
+// Where the library could not be had, that step has said so and left no report.
+if (existsSync(onTensorFlow)) reports.push(onTensorFlow);
 const counts = sumReports(reports, (line) => console.log(line));
 console.log(`\n${closingLine(counts)}`);
 process.exitCode = broken > 0 || counts.failed > 0 ? 1 : 0;
