@@ -59,7 +59,9 @@ const onTensorFlow = join(ROOT, 'packages', 'backend-node-gpu', '.cache', 'vites
 if (process.env.MARIANA_TEST_NODE_GPU) {
   STEPS.splice(2, 0, { name: 'tests on the TensorFlow library', command: 'pnpm', args: ['run', 'test:node-gpu'] });
 } else {
-  lines.push('skipped tests on the TensorFlow library: `pnpm test:node-gpu` runs them, and so does MARIANA_TEST_NODE_GPU=1');
+  lines.push(
+    'skipped tests on the TensorFlow library: `pnpm test:node-gpu` runs them, and so does MARIANA_TEST_NODE_GPU=1',
+  );
 }
 // A report of an earlier run must not stand in for a run that did not happen.
 for (const report of [...reports, onTensorFlow]) rmSync(report, { force: true });

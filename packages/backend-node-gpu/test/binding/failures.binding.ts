@@ -16,7 +16,7 @@ const ADDON = join('lib', 'napi-v8', 'tfjs_binding.node');
 const copies: string[] = [];
 afterAll(() => {
   for (const copy of copies) rmSync(copy, { recursive: true, force: true });
-});
+}, 60_000);
 
 /** The package without addon and libraries. */
 function bare(): string {
