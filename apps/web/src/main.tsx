@@ -4,3 +4,8 @@ import './styles/index.css';
 import { Frame } from './frame/frame.tsx';
 
 render(<Frame />, document.getElementById('page')!);
+
+if (import.meta.env.PROD) {
+  // Without it the page needs a network to open, and is the same otherwise.
+  navigator.serviceWorker?.register('./service-worker.js').catch((error: unknown) => console.warn(error));
+}

@@ -12,14 +12,15 @@ import { Speculation, type SpeculationStats } from './speculation.ts';
 /**
  * Watches the network at work on a timeline. What it is given is valid until it returns: read what is to be kept. A
  * drafted token is seen as the one after the last; if sampling does not arrive at it, that position is seen again.
+ * Its members are looked up at each step, so watching can begin and end while the session is in use.
  */
 export interface SessionObserver {
   /** Sees where each MoE layer sends the tokens from position `start` on. */
-  readonly onRouting?: (layer: number, routing: Routing, start: number) => void | Promise<void>;
+  readonly onRouting?: ((layer: number, routing: Routing, start: number) => void | Promise<void>) | undefined;
   /** Sees what each head takes of each token: F32 [1, heads, queries, keys]; the first query is position `start`. */
-  readonly onAttention?: (layer: number, weights: Tensor, start: number) => void | Promise<void>;
-  /** Layers that `onAttention` sees; may be changed while the session is in use. Default: all. */
-  readonly attentionLayers?: readonly number[];
+  readonly onAttention?: ((layer: number, weights: Tensor, start: number) => void | Promise<void>) | undefined;
+  /** Layers that `onAttention` sees. Default: all. */
+  readonly attentionLayers?: readonly number[] | undefined;
 }
 
 export interface SessionOptions {

@@ -1,17 +1,11 @@
 /** The worker's end of the protocol. */
-import { type Reply, type Request, sendError } from './protocol.ts';
-
-type Handler = (
-  argument: never,
-  emit: (event: never, transfer?: Transferable[]) => void,
-  signal: AbortSignal,
-) => unknown;
+import { type Api, type Reply, type Request, sendError } from './protocol.ts';
 
 /**
  * Answers the calls of the page with these methods, as many at once as there are: a method that must not run twice at a
  * time has to see to it.
  */
-export function serve<T extends { readonly [K in keyof T]: Handler }>(api: T): void {
+export function serve<T extends Api<T>>(api: T): void {
   const running = new Map<number, AbortController>();
   const send = (reply: Reply, transfer: Transferable[] = []) => postMessage(reply, { transfer });
   addEventListener('message', async ({ data }: MessageEvent<Request>) => {
@@ -25,7 +19,7 @@ export function serve<T extends { readonly [K in keyof T]: Handler }>(api: T): v
     const emit = (event: unknown, transfer?: Transferable[]) => send({ kind: 'event', id, event }, transfer);
     try {
       const handler = api[method as keyof T];
-      const result = await handler(argument as never, emit, controller.signal);
+      const result = await handler(argument, emit, controller.signal);
       send({ kind: 'result', id, result });
     } catch (error) {
       send({ kind: 'error', id, error: sendError(error) });

@@ -1,5 +1,112 @@
-import type { PlaceProps } from '../../frame/places.ts';
+/** Generate: a prompt, the text as it comes, and what each token could have been. */
+import { useEffect } from 'preact/hooks';
+import { askForBackends, loaded, openDefaultModel } from '../../state/engine.ts';
+import {
+  canGoOn,
+  dismissTextFailure,
+  generate,
+  goOn,
+  result,
+  running,
+  settings,
+  stop,
+  textFailure,
+  timings,
+  tokens,
+  usedSeed,
+} from '../../state/text.ts';
+import { TokenPanel } from '../../text/token-panel.tsx';
+import { TokenText } from '../../text/token-text.tsx';
+import { duration, number } from '../../ui/numbers.ts';
+import { Problem } from '../../ui/problem.tsx';
+import './generate.css';
+import { ModelPanel } from './model-panel.tsx';
+import { Settings } from './settings.tsx';
 
-export default function Place(_props: PlaceProps) {
-  return <p class="quiet">Nothing is here yet.</p>;
+export default function Generate() {
+  useEffect(() => {
+    openDefaultModel();
+    void askForBackends();
+  }, []);
+  const isRunning = running.value !== null;
+  const failure = textFailure.value;
+  return (
+    <div class="generate">
+      <h1 class="visually-hidden">Generate</h1>
+      <ModelPanel />
+      <div class="generate-main">
+        <div class="field">
+          <label for="prompt">Prompt</label>
+          <textarea
+            id="prompt"
+            rows={2}
+            value={settings.value.prompt}
+            onInput={({ currentTarget }) => {
+              settings.value = { ...settings.value, prompt: currentTarget.value };
+            }}
+            onKeyDown={(event) => {
+              if (event.key !== 'Enter' || !(event.ctrlKey || event.metaKey)) return;
+              event.preventDefault();
+              generate();
+            }}
+          />
+        </div>
+        <div class="row">
+          {isRunning ? (
+            <button type="button" class="primary" onClick={stop}>
+              Stop
+            </button>
+          ) : (
+            <button type="button" class="primary" disabled={loaded.value === null} onClick={generate}>
+              Generate
+            </button>
+          )}
+          <button type="button" disabled={isRunning || !canGoOn()} onClick={goOn}>
+            Go on
+          </button>
+          <p class="quiet figures" role="status">
+            {statusLine()}
+          </p>
+        </div>
+        {failure && <Problem error={failure.error} what={failure.what} dismiss={dismissTextFailure} />}
+        <div class="generate-output">
+          {tokens.value.length > 0 && <TokenText label="The text" probabilities />}
+        </div>
+        {tokens.value.length > 0 && (
+          <p class="quiet figures">
+            Underlined by probability, from {'0 %'} <span class="scale" aria-hidden="true" /> to 100 %. Grey: the prompt.
+          </p>
+        )}
+      </div>
+      <div class="generate-side">
+        <Settings />
+        <TokenPanel />
+      </div>
+    </div>
+  );
+}
+
+const ENDS = {
+  stop: 'the model ended its text',
+  eos: 'the model ended its text',
+  length: 'as many tokens as were asked for',
+  context: 'the context is full',
+} as const;
+
+/** What is going on, and how fast: changes in place, so nothing jumps. */
+function statusLine(): string {
+  const { firstToken, tokensPerSecond } = timings.value;
+  const run = running.value;
+  if (run?.reading && firstToken === null) return `Reading the prompt: ${run.reading.done} of ${run.reading.total} tokens`;
+  const parts: string[] = [];
+  const made = tokens.value.filter(({ logprob }) => logprob !== null).length;
+  if (made > 0) parts.push(`${made} tokens`);
+  if (firstToken !== null) parts.push(`first after ${duration(firstToken)}`);
+  if (tokensPerSecond !== null) parts.push(`${number(tokensPerSecond)} tokens/s`);
+  if (usedSeed.value !== null) parts.push(`seed ${usedSeed.value}`);
+  if (run === null && result.value !== null) {
+    const { finish } = result.value;
+    parts.push(finish === null ? 'stopped; nothing is lost, go on if you like' : `ended: ${ENDS[finish]}`);
+  }
+  return parts.join(', ');
 }

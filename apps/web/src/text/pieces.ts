@@ -1,0 +1,37 @@
+/** Tokens in sentences: as one can see them, with their spaces. */
+import type { Alternative, TextToken, TokenPiece } from '../worker/model-api.ts';
+import { percent } from '../ui/numbers.ts';
+
+/** A token in quotes, with what cannot be seen made visible. */
+export function quoted({ text, id }: TokenPiece): string {
+  return text === '' ? `token ${id}` : `“${visible(text)}”`;
+}
+
+/** A token's text with its spaces and line ends made visible. */
+export function visible(text: string): string {
+  return text.replaceAll('\n', '↵').replaceAll('\t', '⇥').replace(/^ | $/g, '␣');
+}
+
+/** What one sees of a token that has no text of its own. */
+export function shownText({ text, id, alternatives }: TextToken): string {
+  if (text !== '') return text;
+  const own = alternatives.find((other) => other.id === id);
+  return own === undefined ? '·' : visible(own.text);
+}
+
+const ORDINALS = ['most likely', 'second most likely', 'third most likely', 'fourth most likely', 'fifth most likely'];
+
+/** How likely a token was, in a sentence, beside what was likelier. */
+export function likelihood(token: TextToken): string {
+  if (token.logprob === null) return `${quoted(token)} was given in the prompt.`;
+  const own = percent(Math.exp(token.logprob));
+  const place = token.alternatives.findIndex(({ id }) => id === token.id);
+  const [first, second] = token.alternatives as readonly (Alternative | undefined)[];
+  const name = quoted({ id: token.id, text: shownText(token) });
+  if (place === 0 && second !== undefined) {
+    return `${name} was the most likely token with ${own}; the next, ${quoted(second)}, had ${percent(Math.exp(second.logprob))}.`;
+  }
+  const rank = place === -1 ? `not among the ${token.alternatives.length} most likely tokens` : `the ${ORDINALS[place]}`;
+  if (first === undefined) return `${name} had ${own}.`;
+  return `${name} was ${rank} with ${own}; the first, ${quoted(first)}, had ${percent(Math.exp(first.logprob))}.`;
+}
