@@ -4,7 +4,8 @@
  * in f32. Token blocks are walked outside of panels, so that both stay in the caches in a prefill.
  *
  * Arguments of both kernels: x (first record), recordBytes, w, scales, y, T, N, Kp, group, yStride, rows (list of
- * record numbers or 0), planes (1 or 2, QUAD only), offset (QUAD only), accumulate. Units are panels.
+ * record numbers or 0), planes (1 or 2, QUAD only), offset (QUAD only), accumulate, wide (INT8 only: the engine joins
+ * vectors to 256 bits). Units are panels.
  */
 import { PANEL, groupsOf } from './quantize';
 import { arg, argPtr, madd, zero } from './simd';
@@ -28,7 +29,7 @@ export function matmulInt8(args: usize, begin: i32, end: i32): void {
   const x = argPtr(args, 0), record = <usize>arg(args, 1), w = argPtr(args, 2), scales = argPtr(args, 3);
   const y = argPtr(args, 4), T = arg(args, 5), N = arg(args, 6), Kp = arg(args, 7), group = arg(args, 8);
   const yStride = <usize>arg(args, 9) << 2, rows = argPtr(args, 10), planes = arg(args, 11), offset = arg(args, 12);
-  const accumulate = arg(args, 13);
+  const accumulate = arg(args, 13), wide = arg(args, 14);
   const panelBytes = <usize>Kp * PANEL;
   const scaleBytes = <usize>groupsOf(Kp, group) * (PANEL * 4);
   for (let t0 = 0; t0 < T; t0 += TOKEN_BLOCK) {
@@ -43,6 +44,10 @@ export function matmulInt8(args: usize, begin: i32, end: i32): void {
         for (; t + 4 <= tEnd; t += 4) {
           const r0 = recordAt(x, record, rows, t), r1 = recordAt(x, record, rows, t + 1);
           const r2 = recordAt(x, record, rows, t + 2), r3 = recordAt(x, record, rows, t + 3);
+          if (wide && planes == 0) {
+            pair16x4(r0, r1, r2, r3, wp, sp, out + <usize>t * yStride, yStride, n, Kp, group, accumulate);
+            continue;
+          }
           for (let half: usize = 0; half < 2; half++) {
             const o = out + <usize>t * yStride + half * 32;
             const m = n - <i32>half * 8;
@@ -145,6 +150,68 @@ function pair8x4(
   put8(out + yStride, t2, t3, n, accumulate);
   put8(out + 2 * yStride, t4, t5, n, accumulate);
   put8(out + 3 * yStride, t6, t7, n, accumulate);
+}
+
+/** A whole panel, four tokens, 16-bit activations: as `pair8x4`, for engines that join the sums to 256 bits. */
+function pair16x4(
+  r0: usize, r1: usize, r2: usize, r3: usize, w: usize, s: usize, out: usize, yStride: usize, n: i32, Kp: i32,
+  group: i32, accumulate: i32,
+): void {
+  const head = headBytes(Kp);
+  let q0 = r0 + head, q1 = r1 + head, q2 = r2 + head, q3 = r3 + head;
+  let t00 = zero(), t01 = zero(), t02 = zero(), t03 = zero();
+  let t10 = zero(), t11 = zero(), t12 = zero(), t13 = zero();
+  let t20 = zero(), t21 = zero(), t22 = zero(), t23 = zero();
+  let t30 = zero(), t31 = zero(), t32 = zero(), t33 = zero();
+  for (let k0 = 0; k0 < Kp; k0 += group, s += PANEL * 4) {
+    const len = min(group, Kp - k0);
+    let a00 = zero(), a01 = zero(), a02 = zero(), a03 = zero();
+    let a10 = zero(), a11 = zero(), a12 = zero(), a13 = zero();
+    let a20 = zero(), a21 = zero(), a22 = zero(), a23 = zero();
+    let a30 = zero(), a31 = zero(), a32 = zero(), a33 = zero();
+    for (const e = w + <usize>len * PANEL; w < e; w += 32) {
+      const w0 = v128.load8x8_s(w), w1 = v128.load8x8_s(w, 8), w2 = v128.load8x8_s(w, 16), w3 = v128.load8x8_s(w, 24);
+      const x0 = v128.load32_splat(q0);
+      a00 = i32x4.add(a00, i32x4.dot_i16x8_s(w0, x0)), a01 = i32x4.add(a01, i32x4.dot_i16x8_s(w1, x0));
+      a02 = i32x4.add(a02, i32x4.dot_i16x8_s(w2, x0)), a03 = i32x4.add(a03, i32x4.dot_i16x8_s(w3, x0));
+      const x1 = v128.load32_splat(q1);
+      a10 = i32x4.add(a10, i32x4.dot_i16x8_s(w0, x1)), a11 = i32x4.add(a11, i32x4.dot_i16x8_s(w1, x1));
+      a12 = i32x4.add(a12, i32x4.dot_i16x8_s(w2, x1)), a13 = i32x4.add(a13, i32x4.dot_i16x8_s(w3, x1));
+      const x2 = v128.load32_splat(q2);
+      a20 = i32x4.add(a20, i32x4.dot_i16x8_s(w0, x2)), a21 = i32x4.add(a21, i32x4.dot_i16x8_s(w1, x2));
+      a22 = i32x4.add(a22, i32x4.dot_i16x8_s(w2, x2)), a23 = i32x4.add(a23, i32x4.dot_i16x8_s(w3, x2));
+      const x3 = v128.load32_splat(q3);
+      a30 = i32x4.add(a30, i32x4.dot_i16x8_s(w0, x3)), a31 = i32x4.add(a31, i32x4.dot_i16x8_s(w1, x3));
+      a32 = i32x4.add(a32, i32x4.dot_i16x8_s(w2, x3)), a33 = i32x4.add(a33, i32x4.dot_i16x8_s(w3, x3));
+      q0 += 4, q1 += 4, q2 += 4, q3 += 4;
+    }
+    const g = <usize>(k0 >> 7) << 2;
+    const sa = v128.load(s), sb = v128.load(s, 16), sc = v128.load(s, 32), sd = v128.load(s, 48);
+    const s0 = v128.load32_splat(r0 + g);
+    t00 = madd(f32x4.convert_i32x4_s(a00), f32x4.mul(sa, s0), t00);
+    t01 = madd(f32x4.convert_i32x4_s(a01), f32x4.mul(sb, s0), t01);
+    t02 = madd(f32x4.convert_i32x4_s(a02), f32x4.mul(sc, s0), t02);
+    t03 = madd(f32x4.convert_i32x4_s(a03), f32x4.mul(sd, s0), t03);
+    const s1 = v128.load32_splat(r1 + g);
+    t10 = madd(f32x4.convert_i32x4_s(a10), f32x4.mul(sa, s1), t10);
+    t11 = madd(f32x4.convert_i32x4_s(a11), f32x4.mul(sb, s1), t11);
+    t12 = madd(f32x4.convert_i32x4_s(a12), f32x4.mul(sc, s1), t12);
+    t13 = madd(f32x4.convert_i32x4_s(a13), f32x4.mul(sd, s1), t13);
+    const s2 = v128.load32_splat(r2 + g);
+    t20 = madd(f32x4.convert_i32x4_s(a20), f32x4.mul(sa, s2), t20);
+    t21 = madd(f32x4.convert_i32x4_s(a21), f32x4.mul(sb, s2), t21);
+    t22 = madd(f32x4.convert_i32x4_s(a22), f32x4.mul(sc, s2), t22);
+    t23 = madd(f32x4.convert_i32x4_s(a23), f32x4.mul(sd, s2), t23);
+    const s3 = v128.load32_splat(r3 + g);
+    t30 = madd(f32x4.convert_i32x4_s(a30), f32x4.mul(sa, s3), t30);
+    t31 = madd(f32x4.convert_i32x4_s(a31), f32x4.mul(sb, s3), t31);
+    t32 = madd(f32x4.convert_i32x4_s(a32), f32x4.mul(sc, s3), t32);
+    t33 = madd(f32x4.convert_i32x4_s(a33), f32x4.mul(sd, s3), t33);
+  }
+  put16(out, t00, t01, t02, t03, n, accumulate);
+  put16(out + yStride, t10, t11, t12, t13, n, accumulate);
+  put16(out + 2 * yStride, t20, t21, t22, t23, n, accumulate);
+  put16(out + 3 * yStride, t30, t31, t32, t33, n, accumulate);
 }
 
 /** 16 rows, one token, bytes. With an offset, the dot of w + 128 exceeds the one of w by 128 times the sum of x. */
@@ -297,13 +364,19 @@ function scalar16x1(r: usize, w: usize, s: usize, out: usize, n: i32, Kp: i32, g
   }
 }
 
-/** Stores the first n of 8 results. */
+/** Stores the first n of 8 results. The two stores stand together, for engines that join vectors. */
+// @ts-ignore: decorator
+@inline
 export function put8(out: usize, a: v128, b: v128, n: i32, accumulate: i32): void {
-  if (n >= 8) {
-    v128.store(out, accumulate ? f32x4.add(a, v128.load(out)) : a);
-    v128.store(out, accumulate ? f32x4.add(b, v128.load(out, 16)) : b, 16);
+  if (n < 8) {
+    putSome(out, a, b, n, accumulate);
     return;
   }
+  if (accumulate) a = f32x4.add(a, v128.load(out)), b = f32x4.add(b, v128.load(out, 16));
+  v128.store(out, a), v128.store(out, b, 16);
+}
+
+function putSome(out: usize, a: v128, b: v128, n: i32, accumulate: i32): void {
   for (let i = 0; i < n; i++) {
     const o = out + (<usize>i << 2);
     const v = f32x4.extract_lane(a, 0);

@@ -238,5 +238,6 @@ export function matmulPacked(job: Job, o: MatmulPacked): void {
     .word(o.rows ?? 0)
     .word(w.layout === 'pair' ? 0 : shape.bits / 8)
     .word(w.offset ? 1 : 0)
-    .word(o.accumulate ? 1 : 0);
+    .word(o.accumulate ? 1 : 0)
+    .word(job.arena.wide ? 1 : 0);
 }
