@@ -104,7 +104,8 @@ fn main(@builtin(local_invocation_index) lane: u32, @builtin(workgroup_id) workg
     if (lane < KEYS) { key_places[lane] = key_at(workgroup, min(base + lane, range.y - 1u)); }
     workgroupBarrier();
 
-    var cell: array<f32, 16>;
+    // Zeros are spelled out: without, Dawn was seen to keep the sums of the round before.
+    var cell = array<f32, 16>();
     for (var unit = slice; unit < UNITS; unit += 8u) {
       let k0 = ${buffers.key}[key_places[tile_key].x + unit];
       let k1 = ${buffers.key}[key_places[tile_key + 1u].x + unit];

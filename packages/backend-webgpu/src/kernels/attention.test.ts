@@ -129,7 +129,7 @@ async function latentCase(
   const cached = Array.from({ length }, () => floats(width, next));
   // Pages lie scattered and in no order; what no token wrote is NaN.
   const used = Math.ceil(length / pageSize);
-  const pages = Int32Array.from({ length: used }, (_, i) => (i % 2 === 0 ? used + 1 - i : i - 1));
+  const pages = Int32Array.from({ length: used }, (_, i) => (i % 2 === 0 ? used + 1 - i / 2 : (i - 1) / 2));
   const pool = new Float32Array((used + 2) * pageSize * width).fill(Number.NaN);
   for (const [t, row] of cached.entries())
     pool.set(row, (pages[Math.floor(t / pageSize)]! * pageSize + (t % pageSize)) * width);
