@@ -49,7 +49,10 @@ export function formatAddress(of: Place, values: Parameters): string {
 
 /** What a hash says; an unknown place is the first one. */
 export function parseAddress(hash: string): { place: Place; parameters: Parameters } {
-  const [name = '', query = ''] = hash.replace(/^#\/?/, '').split('?', 2);
+  const text = hash.replace(/^#\/?/, '');
+  const mark = text.indexOf('?');
+  const name = mark === -1 ? text : text.slice(0, mark);
+  const query = mark === -1 ? '' : text.slice(mark + 1);
   const found = PLACES.find((known) => known === name) ?? 'generate';
   return { place: found, parameters: Object.fromEntries(new URLSearchParams(query)) };
 }

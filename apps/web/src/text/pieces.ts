@@ -3,8 +3,9 @@ import type { Alternative, TextToken, TokenPiece } from '../worker/model-api.ts'
 import { percent } from '../ui/numbers.ts';
 
 /** A token in quotes, with what cannot be seen made visible. */
-export function quoted({ text, id }: TokenPiece): string {
-  return text === '' ? `token ${id}` : `“${visible(text)}”`;
+export function quoted(token: TokenPiece | TextToken): string {
+  const text = 'name' in token ? token.name : token.text;
+  return text === '' ? `token ${token.id}` : `“${visible(text)}”`;
 }
 
 /** A token's text with its spaces and line ends made visible. */
@@ -12,11 +13,10 @@ export function visible(text: string): string {
   return text.replaceAll('\n', '↵').replaceAll('\t', '⇥').replace(/^ | $/g, '␣');
 }
 
-/** What one sees of a token that has no text of its own. */
-export function shownText({ text, id, alternatives }: TextToken): string {
+/** What one sees of a token in the text; within a character that is not complete there is only a mark. */
+export function shownText({ text, name, logprob }: TextToken): string {
   if (text !== '') return text;
-  const own = alternatives.find((other) => other.id === id);
-  return own === undefined ? '·' : visible(own.text);
+  return logprob === null || name.startsWith('‹') ? '·' : visible(name);
 }
 
 const ORDINALS = ['most likely', 'second most likely', 'third most likely', 'fourth most likely', 'fifth most likely'];
@@ -27,7 +27,7 @@ export function likelihood(token: TextToken): string {
   const own = percent(Math.exp(token.logprob));
   const place = token.alternatives.findIndex(({ id }) => id === token.id);
   const [first, second] = token.alternatives as readonly (Alternative | undefined)[];
-  const name = quoted({ id: token.id, text: shownText(token) });
+  const name = quoted(token);
   if (place === 0 && second !== undefined) {
     return `${name} was the most likely token with ${own}; the next, ${quoted(second)}, had ${percent(Math.exp(second.logprob))}.`;
   }

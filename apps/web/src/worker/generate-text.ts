@@ -101,10 +101,11 @@ function promptIds(model: Model, prompt: string): readonly number[] {
 
 function promptTokens(model: Model, ids: readonly number[]): TextToken[] {
   const decoder = model.tokenizer?.streamDecoder();
+  const piece = pieces(model);
   return ids.map((id, position) => {
     const known = model.tokenizer?.idToToken(id) !== undefined;
     const text = known ? decoder!.push(id) : `${id} `;
-    return { id, text, position, logprob: null, alternatives: [], draft: null };
+    return { id, text, name: piece(id).text, position, logprob: null, alternatives: [], draft: null };
   });
 }
 
@@ -115,6 +116,7 @@ function textToken(chunk: GeneratedChunk, position: number, piece: (id: number) 
     id,
     // Without a tokenizer the id stands for the text.
     text: chunk.text === '' && own.text.startsWith('#') ? `${id} ` : chunk.text,
+    name: own.text,
     position,
     logprob,
     alternatives: topLogprobs.map((other) => ({ ...piece(other.id), logprob: other.logprob })),

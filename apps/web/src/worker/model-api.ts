@@ -85,6 +85,8 @@ export interface Alternative extends TokenPiece {
 /** One token of the text. */
 export interface TextToken extends TokenPiece {
   readonly position: number;
+  /** What it is called by itself; its text may be empty within a character, or hold the end of one. */
+  readonly name: string;
   /** Null for a token of the prompt. */
   readonly logprob: number | null;
   readonly alternatives: readonly Alternative[];

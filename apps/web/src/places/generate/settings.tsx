@@ -28,7 +28,7 @@ export function Settings() {
       />
       <NumberField
         name="seed"
-        title="Seed (empty: a new one)"
+        title="Seed (or none)"
         value={seed}
         min={0}
         max={2 ** 32 - 1}
