@@ -34,7 +34,12 @@ const config: KnipConfig = {
     },
     // What a test of a full disk asks of the system.
     'apps/*': { entry: ['README.md'], project: [CODE], ignoreBinaries: ['mount', 'umount'] },
-    examples: { entry: ['README.md', '*/index.ts'], project: [CODE] },
+    'apps/web': {
+      // What pages and tests start by its address.
+      entry: ['README.md', 'src/main.tsx', 'src/service-worker.ts', 'src/worker/{model-worker,train}.ts', 'test/browser/*.ts'],
+      project: ['**/*.{ts,tsx}'],
+    },
+    examples: { entry: ['README.md', '*/index.ts', 'minimal-page/*.ts'], project: [CODE] },
     // The subjects are started by src/main.ts, and so is the command line.
     bench: { entry: ['src/subjects/*.ts'], project: [CODE], ignoreDependencies: ['@mariana/cli'] },
   },

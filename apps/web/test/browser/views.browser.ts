@@ -1,0 +1,115 @@
+/** All views: pictures of them, what axe finds, and whether the page is ever held up. */
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import type { Browser, Page } from 'playwright';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { SITE } from '../support/build-site.ts';
+import { type Site, serveSite } from '../support/site.ts';
+import { generate, launch, modelLoaded, picture, visit } from '../support/visit.ts';
+
+const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+
+let browser: Browser;
+let site: Site;
+beforeAll(async () => {
+  browser = await launch();
+  site = await serveSite(SITE);
+});
+afterAll(async () => {
+  await browser.close();
+  await site.close();
+});
+
+/** Serious findings of axe, as lines. */
+async function seriousFindings(page: Page): Promise<string[]> {
+  await page.evaluate(AXE);
+  return page.evaluate(async () => {
+    const { axe } = globalThis as unknown as {
+      axe: { run(): Promise<{ violations: { id: string; impact: string; nodes: { html: string }[] }[] }> };
+    };
+    const { violations } = await axe.run();
+    return violations
+      .filter(({ impact }) => impact === 'serious' || impact === 'critical')
+      .flatMap(({ id, nodes }) => nodes.map(({ html }) => `${id}: ${html.slice(0, 200)}`));
+  });
+}
+
+describe.each([
+  ['desktop', { width: 1280, height: 900 }],
+  ['phone', { width: 360, height: 740 }],
+] as const)('%s', (device, viewport) => {
+  test.each(['light', 'dark'] as const)('%s: pictures, nothing serious for axe, nothing wider than the view', async (colorScheme) => {
+    await using visitor = await visit(browser, site, { viewport, colorScheme, reducedMotion: 'reduce' });
+    const { page } = visitor;
+    const findings: string[] = [];
+    const look = async (place: string) => {
+      const image = device === 'desktop' && colorScheme === 'light' ? place : undefined;
+      await picture(page, `${place}-${device}-${colorScheme}`, image);
+      findings.push(...(await seriousFindings(page)).map((finding) => `${place}: ${finding}`));
+      const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+      if (overflow > 0) findings.push(`${place}: ${overflow} pixels wider than the view`);
+    };
+    await modelLoaded(page);
+    await generate(page, 120);
+    await page.locator('.token').nth(30).hover();
+    await look('generate');
+    await page.getByRole('link', { name: 'Inside' }).click();
+    await page.getByRole('heading', { name: 'Attention', exact: true }).waitFor();
+    await page.locator('.chart svg').nth(4).waitFor();
+    await page.locator('.token').nth(40).hover();
+    await look('inside');
+    await page.getByRole('link', { name: 'Model card' }).click();
+    await page.locator('.place:not([hidden]) .chart svg').first().waitFor();
+    await look('model-card');
+    await page.getByRole('link', { name: 'Train' }).click();
+    await page.locator('.place:not([hidden]) h1').waitFor({ state: 'attached' });
+    await look('train');
+    expect(findings).toEqual([]);
+    expect(visitor.errors).toEqual([]);
+  });
+});
+
+test('inside: each token has its experts, attention and cache, and every place keeps its state', async () => {
+  await using visitor = await visit(browser, site);
+  const { page } = visitor;
+  await modelLoaded(page);
+  await generate(page, 40);
+  await page.getByRole('link', { name: 'Inside' }).click();
+  await page.getByText(/Layer \d+ sent .* of this text to expert \d+; even would be 25/).waitFor();
+  await page.getByText(/For .* layer \d+ was most decided/).waitFor();
+  await page.getByText(/tokens take .* of cache.*plain attention .*times as much/).waitFor();
+  await page.getByText(/head 0 of layer 0 looks most at/).waitFor();
+  await page.getByText(/Of \d+ drafts \d+ were right/).waitFor();
+  await page.getByRole('button', { name: 'Head 1' }).click();
+  await page.getByText(/head 1 of layer 0 looks most at/).waitFor();
+  await page.getByRole('group', { name: 'Layer' }).getByRole('button', { name: '2' }).click();
+  await page.getByText(/head 1 of layer 2 looks most at/).waitFor();
+  expect(page.url()).toContain('#inside?');
+  await page.getByRole('link', { name: 'Generate' }).click();
+  expect(await page.locator('.place:not([hidden]) .token').count()).toBeGreaterThan(40);
+  await page.getByRole('link', { name: 'Inside' }).click();
+  await page.getByText(/head 1 of layer 2 looks most at/).waitFor();
+  expect(visitor.errors).toEqual([]);
+});
+
+test('while text comes and is watched, the page is never held up for more than 50 ms', async () => {
+  await using visitor = await visit(browser, site);
+  const { page } = visitor;
+  await modelLoaded(page);
+  await page.getByLabel('Tokens at most').fill('400');
+  await page.getByRole('link', { name: 'Inside' }).click();
+  await page.getByRole('button', { name: /Generate from/ }).click();
+  await page.locator('.chart svg').nth(4).waitFor();
+  const tasks = await page.evaluate(async () => {
+    const longest: number[] = [];
+    const observer = new PerformanceObserver((list) => {
+      for (const { duration } of list.getEntries()) longest.push(Math.round(duration));
+    });
+    observer.observe({ type: 'longtask' });
+    while (document.querySelector('.inside button.primary')?.textContent === 'Stop') {
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+    return longest;
+  });
+  expect(tasks).toEqual([]);
+});
