@@ -8,10 +8,15 @@ export const WEIGHT_FORMATS = ['native', 'fp8', 'int8', 'int4', 'f32'] as const;
 export interface BackendOptions {
   readonly weights?: (typeof WEIGHT_FORMATS)[number];
   readonly threads?: number;
+  /** Let the CPU join vectors to 256 bits. Default: where it can. */
+  readonly wideVectors?: boolean;
 }
 
 const BACKENDS: Readonly<Record<string, (options: BackendOptions) => Promise<Backend>>> = {
-  cpu: async (options) => (await import('@mariana/backend-cpu')).cpu(options),
+  cpu: async ({ wideVectors = true, ...options }) => {
+    const { canWidenVectors, cpu } = await import('@mariana/backend-cpu');
+    return cpu({ ...options, wideVectors: wideVectors && canWidenVectors() });
+  },
   reference: async (options) => {
     if (options.weights !== undefined || options.threads !== undefined) {
       throw new MarianaError(

@@ -77,6 +77,7 @@ function addModelOptions(command: Command): Command {
       ).choices(WEIGHT_FORMATS),
     )
     .option('--threads <n>', 'threads that compute (default: number of cores)', whole(1, 1024))
+    .option('--no-wide-vectors', "leave V8's experimental 256-bit vectors off, which change speed alone")
     .option('--json', 'print the result as JSON, and nothing else on standard output')
     .option('-q, --quiet', 'no progress and no remarks');
 }

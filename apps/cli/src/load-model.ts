@@ -26,10 +26,11 @@ export interface LoadedModel extends Disposable {
  */
 export async function loadModel(options: ModelOptions, io: Io, { mtp = false } = {}): Promise<LoadedModel> {
   const started = performance.now();
-  const { weights, threads } = options;
+  const { weights, threads, wideVectors } = options;
   const backend = await openBackend(options.backend, {
     ...(weights !== undefined && { weights }),
     ...(threads !== undefined && { threads }),
+    ...(wideVectors !== undefined && { wideVectors }),
   });
   const quiet = options.quiet === true;
   const progress = new Progress(io, { label: `loading ${options.model}`, amount: bytes, quiet });

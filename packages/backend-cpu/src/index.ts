@@ -5,6 +5,7 @@ import { KernelEngine } from './wasm/index.ts';
 
 export { CpuBackend } from './cpu-backend.ts';
 export type { CpuOptions } from './options.ts';
+export { canWidenVectors } from './wasm/wide-vectors.ts';
 
 /**
  * Starts the CPU backend: compiles the kernels and starts the threads.

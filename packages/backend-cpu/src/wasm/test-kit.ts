@@ -4,6 +4,7 @@
  */
 import type { Arena } from './arena.ts';
 import { KernelEngine, type KernelEngineOptions } from './engine.ts';
+import { canWidenVectors } from './wide-vectors.ts';
 
 /** Every way in which the kernels can run here. */
 export const SETUPS: { name: string; options: KernelEngineOptions }[] = [
@@ -19,9 +20,8 @@ export const SETUPS: { name: string; options: KernelEngineOptions }[] = [
 
 /** Whether 256-bit vectors can be had here; says so if not. */
 export function canWiden(): boolean {
-  const can = process.arch === 'x64' && Number.parseInt(process.versions.node, 10) >= 24;
-  if (!can)
-    process.stderr.write(`not tested: 256-bit vectors, which Node ${process.versions.node} on ${process.arch} lacks\n`);
+  const can = canWidenVectors();
+  if (!can) process.stderr.write(`not tested: 256-bit vectors, which need Node 24 on x64\n`);
   return can;
 }
 

@@ -28,6 +28,11 @@ export function wideVectors(): boolean {
   return switchedOn || execArgv.includes(FLAG) || (env.NODE_OPTIONS ?? '').split(/\s+/).includes(FLAG);
 }
 
+/** Whether this engine can join vectors to 256 bits: Node 24 or newer on x64. */
+export function canWidenVectors(): boolean {
+  return wideVectors() || flags() !== undefined;
+}
+
 /**
  * Switches the flag on for all WebAssembly that this process compiles from now on.
  *
@@ -35,10 +40,8 @@ export function wideVectors(): boolean {
  */
 export function enableWideVectors(): void {
   if (wideVectors()) return;
-  const node = nodeProcess();
-  const version = Number.parseInt(node?.versions.node ?? '', 10);
-  const v8 = node?.arch === 'x64' && version >= FIRST_NODE ? node.getBuiltinModule?.('node:v8') : undefined;
-  if (!v8) {
+  const v8 = flags();
+  if (v8 === undefined) {
     throw new MarianaError(
       'BACKEND_UNAVAILABLE',
       `256-bit vectors need Node ${FIRST_NODE} or newer on x64; leave out \`wideVectors\` here.`,
@@ -46,6 +49,13 @@ export function enableWideVectors(): void {
   }
   v8.setFlagsFromString(FLAG);
   switchedOn = true;
+}
+
+/** What sets V8's flags, where it has this one. */
+function flags() {
+  const node = nodeProcess();
+  const version = Number.parseInt(node?.versions.node ?? '', 10);
+  return node?.arch === 'x64' && version >= FIRST_NODE ? node.getBuiltinModule?.('node:v8') : undefined;
 }
 
 function nodeProcess(): NodeProcess | undefined {
