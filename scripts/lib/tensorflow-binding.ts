@@ -12,8 +12,8 @@ import { keep } from './run.ts';
 const NPM = { '@tensorflow/tfjs-node-gpu': '4.22.0', 'node-api-headers': '1.9.0' };
 
 /**
- * The smallest wheel whose library and headers the addon's sources compile against. With its hash, so that a mirror
- * cannot hand out another one.
+ * A wheel whose library and headers the addon's sources compile against. With its hash, so that a mirror cannot hand out
+ * another one.
  */
 const WHEEL = {
   name: 'tensorflow-cpu',
