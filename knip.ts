@@ -26,6 +26,12 @@ const config: KnipConfig = {
       // scripts/build-kernels.ts starts the compiler.
       ignoreDependencies: ['assemblyscript'],
     },
+    // What is chosen among is imported under a name that bundlers do not see.
+    'packages/auto-backend': {
+      entry: ['README.md'],
+      project: [CODE],
+      ignoreDependencies: ['@mariana/backend-node-gpu'],
+    },
     'packages/tokenizer': {
       entry: ['README.md'],
       project: [CODE],
@@ -39,7 +45,7 @@ const config: KnipConfig = {
       entry: ['README.md', 'src/main.tsx', 'src/service-worker.ts', 'src/worker/{model-worker,train}.ts', 'test/browser/*.ts'],
       project: ['**/*.{ts,tsx}'],
     },
-    examples: { entry: ['README.md', '*/index.ts', 'minimal-page/*.ts'], project: [CODE] },
+    examples: { entry: ['README.md', '*/index.ts', '{minimal,webgpu}-page/*.ts'], project: [CODE] },
     // The subjects are started by src/main.ts, and so is the command line.
     bench: { entry: ['src/subjects/*.ts'], project: [CODE], ignoreDependencies: ['@mariana/cli'] },
   },

@@ -29,6 +29,16 @@ const uses = {
     await multiplies(backend);
     backend.dispose();
   },
+  '@mariana/backend-node-gpu': async ({ nodeGpu }) => {
+    const error = await nodeGpu().catch((error) => error);
+    expect(error.code === 'BACKEND_UNAVAILABLE', 'it says so where TensorFlow is not installed');
+    expect(error.details.reason === 'package-missing', 'and that this is why');
+  },
+  '@mariana/auto-backend': async ({ autoBackend }) => {
+    const backend = await autoBackend({ threads: 2 });
+    await multiplies(backend);
+    backend.dispose();
+  },
   '@mariana/backend-conformance': async ({ conformanceCases }) => {
     const { reference } = await import('@mariana/backend-reference');
     const suite = conformanceCases({ name: 'reference', create: () => reference(), only: 'topK', numRuns: 2 });
