@@ -90,8 +90,8 @@ function Standing({ run, metrics: lines }: { run: RunFacts; metrics: readonly St
       <div>
         <h1>{HEADS[runState.value]}</h1>
         <p class="quiet measure">
-          A {size} model of {number(run.parameters)} parameters learns {run.textName}: {number(run.tokens)} tokens of{' '}
-          {number(run.vocabSize)} kinds, seen {number(Number(epochs.toPrecision(2)))} times in {number(steps)} steps.
+          A {size} model of {number(run.parameters)} parameters {runState.value === 'finished' ? 'learned' : 'learns'} {run.textName}: {number(run.tokens)} tokens of{' '}
+          {number(run.vocabSize)} kinds, seen {epochs < 10 ? String(Number(epochs.toPrecision(2))) : number(Math.round(epochs))} times in {number(steps)} steps.
         </p>
       </div>
       <progress aria-label="Steps done" max={steps} value={last?.step ?? 0} />

@@ -9,7 +9,7 @@ import { BATCH, configOfSize, defaultSettings, LONGEST_TEXT, SEQUENCE } from '..
 import { BALANCES, type Balance, SIZES, type Size, type TrainSettings } from '../../worker/train-protocol.ts';
 import sampleUrl from './sample/english-fairy-tales.txt?url';
 import { settingsFromParameters, settingsToParameters } from './settings-address.ts';
-import { keeps, startRun } from './state.ts';
+import { keeps, ownText, startRun } from './state.ts';
 
 const SAMPLE_NAME = 'English fairy tales';
 
@@ -21,7 +21,6 @@ const BALANCE_NAMES: Readonly<Record<Balance, string>> = {
 
 export function Setup() {
   const { settings, error } = current();
-  const own = useSignal<{ readonly name: string; readonly text: string } | null>(null);
   const problem = useSignal<unknown>(null);
   const set = (change: Partial<TrainSettings>) => {
     problem.value = null;
@@ -30,7 +29,7 @@ export function Setup() {
   const start = async (event: Event) => {
     event.preventDefault();
     try {
-      const { name, text } = own.value ?? { name: SAMPLE_NAME, text: await loadSample() };
+      const { name, text } = ownText.value ?? { name: SAMPLE_NAME, text: await loadSample() };
       startRun(settings, text, name);
     } catch (thrown) {
       problem.value = thrown;
@@ -39,7 +38,7 @@ export function Setup() {
   return (
     <form class="stack setup" onSubmit={start}>
       {error !== null && <Problem error={error} what="The address asks for a run that cannot be" />}
-      <TextChoice own={own} onProblem={(thrown) => (problem.value = thrown)} />
+      <TextChoice onProblem={(thrown) => (problem.value = thrown)} />
       <SizeChoice settings={settings} set={set} />
       <details>
         <summary>More settings</summary>
@@ -47,7 +46,7 @@ export function Setup() {
       </details>
       {problem.value !== null && <Problem error={problem.value} what="The run could not be started" />}
       <div class="row">
-        <button type="submit" class="primary" disabled={own.value?.text.trim() === ''}>
+        <button type="submit" class="primary" disabled={ownText.value?.text.trim() === ''}>
           Start training
         </button>
         <p class="quiet">{keepingNote()}</p>
@@ -78,11 +77,11 @@ async function loadSample(): Promise<string> {
 }
 
 interface TextChoiceProps {
-  readonly own: { value: { readonly name: string; readonly text: string } | null };
   readonly onProblem: (error: unknown) => void;
 }
 
-function TextChoice({ own, onProblem }: TextChoiceProps) {
+function TextChoice({ onProblem }: TextChoiceProps) {
+  const own = ownText;
   const input = useRef<HTMLInputElement>(null);
   const size = own.value === null ? 0 : new TextEncoder().encode(own.value.text).byteLength;
   const open = async (file: File | undefined) => {

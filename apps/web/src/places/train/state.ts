@@ -44,6 +44,9 @@ export const checkpoint = signal<{ readonly step: number; readonly files: Readon
 /** What is being done on demand, for buttons to wait. */
 export const pending = signal<'sample' | 'export' | 'discard' | null>(null);
 
+/** A text of the visitor's own, or null for the sample. It stays while a run is shown. */
+export const ownText = signal<{ readonly name: string; readonly text: string } | null>(null);
+
 let connection: Connection<TrainApi> | null = null;
 
 function worker(): Connection<TrainApi> {
@@ -81,14 +84,22 @@ async function follow(order: RunOrder, kept: KeptRun | null = null): Promise<voi
   checkpoint.value = null;
   saved.value = kept?.savedAt ? { step: kept.step, at: kept.savedAt } : null;
   runState.value = 'preparing';
+  facts.value = null;
   try {
     await worker().call('run', order, { onEvent: (event) => take(event, kept) });
   } catch (error) {
     preparing.value = null;
     writing.value = null;
     if (isCancelled(error)) return;
+    const hasBegun = facts.peek() !== null;
+    if (order.from === 'text' && !hasBegun) {
+      runState.value = 'none';
+      trouble.value = { what: 'The run could not be started', error, safe: 'Text and settings are below, as they were.' };
+      return;
+    }
     runState.value = 'failed';
-    trouble.value = { what: 'The run stopped', error, safe: safety() };
+    const what = hasBegun ? 'The run stopped' : 'The run that is kept here could not be taken up';
+    trouble.value = { what, error, safe: safety() };
   }
 }
 
