@@ -1,11 +1,12 @@
 /** Training from the command line: from a text to a model that generates, and nothing lost whatever happens between. */
 import { once } from 'node:events';
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { configToJson, preset } from '@mariana/core';
 import { beforeAll, describe, expect, it } from 'vitest';
 import type { Metrics } from '../src/train/metrics.ts';
-import { batch, finish, json, mariana, start } from './program.ts';
+import { batch, finish, json, mariana, type Outcome, start } from './program.ts';
 import { scratchFolder } from './scratch.ts';
 
 const DATA = fileURLToPath(new URL('fixtures/tales.jsonl', import.meta.url));
@@ -210,6 +211,86 @@ describe('a run that is interrupted', () => {
     expect(await mariana(['train', '--resume', '--out', killed, '--quiet'])).toMatchObject({ code: 0, stderr: '' });
     same(killed);
   }, 240_000);
+});
+
+describe('a second phase', () => {
+  const [first, second, third] = [at('phase-1'), at('phase-2'), at('phase-3')];
+  const recipe = at('phase.json');
+  let outcomes: Outcome[] = [];
+  const configOf = (out: string) => JSON.parse(readFileSync(join(out, 'config.json'), 'utf8'));
+
+  beforeAll(async () => {
+    const settings = { data: DATA, vocab: 320, batch: 2, sequence: 16, threads: 1, warmup: 0 };
+    const config = { ...configToJson(preset('tiny-mtp')), max_position_embeddings: 16, rope_scaling: null };
+    writeFileSync(recipe, JSON.stringify(settings));
+    writeFileSync(at('short.json'), JSON.stringify(config));
+    const begin = ['train', recipe, '--steps', '4', '--json', '--out'];
+    outcomes = await batch([
+      [...begin, first, '--config', at('short.json'), '--dtype', 'fp8', '--lr', '0.01'],
+      [...begin, second, '--init', first, '--extend-context', '64', '--yarn-factor', '4'],
+      [...begin, third, '--init', first, '--steps', '1', '--quiet'],
+      ['train', '--resume', '--out', second, '--steps', '5', '--json'],
+      ['generate', '--model', second, '--prompt', 'The baker woke before the birds', '--max-tokens', '4', '--json'],
+    ]);
+  }, 240_000);
+
+  it('begins with the weights, tokenizer and routing biases of a checkpoint, in FP8 too', () => {
+    expect(json(outcomes[2]!).steps).toBe(1);
+    // Equal seeds, so equal first batches: the second time it has been seen.
+    const [fresh, again] = [first, third].map((out) => metricsOf(out)[0]!.crossEntropy) as [number, number];
+    expect(again).toBeLessThan(fresh - 0.3);
+    const tokenizer = (out: string) => readFileSync(join(out, 'tokenizer.json'), 'utf8');
+    expect(tokenizer(third)).toBe(tokenizer(first));
+    expect(configOf(third)).toMatchObject({ vocab_size: 320, max_position_embeddings: 16 });
+    expect(configOf(third).quantization_config).toBeUndefined();
+  });
+
+  it('extends the context by YaRN, and learns from sequences as long', () => {
+    json(outcomes[1]!);
+    expect(configOf(second)).toMatchObject({
+      max_position_embeddings: 64,
+      rope_scaling: { type: 'yarn', factor: 4, original_max_position_embeddings: 16 },
+    });
+    expect(metricsOf(second)[0]!.tokens).toBe(2 * 64);
+    const said = JSON.parse(readFileSync(join(second, 'tokenizer_config.json'), 'utf8'));
+    expect(said.model_max_length).toBe(64);
+    const { promptIds, ids } = json(outcomes[4]!);
+    expect(promptIds.length + ids.length).toBeGreaterThan(16);
+  });
+
+  it('goes on by itself, without what it began with', async () => {
+    expect(json(outcomes[3]!)).toMatchObject({ steps: 5 });
+    expect(metricsOf(second)).toHaveLength(5);
+    renameSync(first, at('moved'));
+    expect(await mariana(['train', '--resume', '--out', second, '--steps', '6', '--quiet'])).toMatchObject({ code: 0 });
+    expect(metricsOf(second)).toHaveLength(6);
+    renameSync(at('moved'), first);
+  }, 120_000);
+
+  it('is refused where it makes no sense', async () => {
+    const begin = ['train', recipe, '--steps', '1', '--out', at('never-2')];
+    const wide = { ...configOf(first), hidden_size: 128 };
+    writeFileSync(at('wide.json'), JSON.stringify(wide));
+    const cases: [args: string[], code: string, message: RegExp][] = [
+      [['--init', first, '--preset', 'tiny'], 'USAGE', /not both/],
+      [['--init', first, '--vocab', '300'], 'USAGE', /--vocab/],
+      [['--preset', 'tiny', '--extend-context', '64'], 'USAGE', /--init/],
+      [['--init', first, '--yarn-factor', '4'], 'USAGE', /--extend-context/],
+      [['--init', first, '--extend-context', '8'], 'INVALID_ARGUMENT', /not longer than the 16/],
+      [['--init', first, '--extend-context', '64', '--yarn-factor', '2'], 'INVALID_ARGUMENT', /factor of 2/],
+      [['--init', second, '--extend-context', '128', '--yarn-factor', '8'], 'INVALID_ARGUMENT', /YaRN settings/],
+      [['--init', first, '--sequence', '32'], 'INVALID_ARGUMENT', /extend the context/],
+      [['--init', first, '--config', at('wide.json')], 'TENSOR_MISMATCH', /phase-1/],
+      [['--init', at('nowhere')], 'FILE_NOT_FOUND', /nowhere/],
+    ];
+    const outcomes = await batch(cases.map(([args]) => [...begin, ...args]));
+    for (const [i, [args, code, message]] of cases.entries()) {
+      const { code: exit, stderr } = outcomes[i]!;
+      expect({ args, exit, stderr }).toEqual({ args, exit: 2, stderr: expect.stringContaining(`error [${code}]`) });
+      expect(stderr).toMatch(message);
+      expect(existsSync(at('never-2')) ? readdirSync(at('never-2')) : []).toEqual([]);
+    }
+  }, 120_000);
 });
 
 describe('what cannot be trained', () => {

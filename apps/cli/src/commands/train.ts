@@ -3,12 +3,21 @@ import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Backend } from '@mariana/core';
 import { configToJson } from '@mariana/core';
-import { Fp8RangeRecorder, train as startRun, type TrainingProgress, type TrainingRun } from '@mariana/train';
+import { DirectoryFiles } from '@mariana/core/node';
+import {
+  Fp8RangeRecorder,
+  STATE_FILE,
+  train as startRun,
+  type TrainingProgress,
+  type TrainingRun,
+  type TrainOptions,
+} from '@mariana/train';
 import { openBackend } from '../backends.ts';
 import { exact, rounded } from '../format.ts';
 import { type Io, print, printJson, remark } from '../io.ts';
 import { progressLine, span, TrainingDisplay } from '../train/display.ts';
 import { makeFolder, settingsOfRun, writeInto } from '../train/folder.ts';
+import { openInitialWeights } from '../train/initial-weights.ts';
 import { type Metrics, MetricsFile } from '../train/metrics.ts';
 import { architecture, type Prepared, prepare } from '../train/prepare.ts';
 import { REPORT_FILE, trainingReport } from '../train/report/report.ts';
@@ -37,7 +46,8 @@ export async function train(file: string | undefined, flags: TrainFlags, io: Io)
   try {
     await makeFolder(settings.out);
     // The config goes in whole: the file it came from may change while the run rests.
-    const kept = settings.config === undefined ? settings : { ...settings, config: configToJson(base) };
+    const isElsewhere = settings.config !== undefined || settings.init !== undefined;
+    const kept = isElsewhere ? { ...settings, config: configToJson(base) } : settings;
     await new Training(kept, await prepare(kept, base, io, quiet), backend, flags, io).run();
   } finally {
     backend.dispose();
@@ -64,7 +74,7 @@ class Training {
   async run(): Promise<void> {
     const { out } = this.#settings;
     const options = runOptions(this.#settings, this.#prepared.data, this.#backend, this.#recorder);
-    using run = await startRun(this.#prepared.config, options);
+    using run = await this.#start(options);
     // Not before all that can be refused was accepted. The settings first: with them alone the run can go on.
     await writeInto(out, SETTINGS_FILE, portableSettings(this.#settings));
     for (const [name, content] of Object.entries(this.#prepared.files)) await writeInto(out, name, content);
@@ -76,6 +86,19 @@ class Training {
       this.#conclude(run, metrics.lines, files);
     } finally {
       await metrics.close();
+    }
+  }
+
+  /** With the weights of a checkpoint if it begins with one; a run that goes on finds all in its own state. */
+  async #start(options: TrainOptions): Promise<TrainingRun> {
+    const { config } = this.#prepared;
+    const { init, out } = this.#settings;
+    if (init === undefined || (await new DirectoryFiles(out).exists(STATE_FILE))) return startRun(config, options);
+    const weights = await openInitialWeights(init, config);
+    try {
+      return await startRun(config, { ...options, weights });
+    } finally {
+      await weights.close();
     }
   }
 
@@ -91,7 +114,9 @@ class Training {
         `documents; ${exact(steps)} steps of ${exact(batch * accumulate * sequence)} tokens see them ` +
         `${epochs < 10 ? Number(epochs.toPrecision(2)) : Math.round(epochs)} times`,
     );
+    const { init } = this.#settings;
     if (this.#flags.resume) remark(this.#io, `going on after step ${exact(run.step)}`);
+    else if (init !== undefined) remark(this.#io, `beginning with the weights of ${init}`);
   }
 
   async #steps(run: TrainingRun, metrics: MetricsFile): Promise<void> {

@@ -3,6 +3,7 @@ import { type Command, Option } from 'commander';
 import { real, several, text, whole } from '../values.ts';
 
 const positive = real('a number above 0', (value) => value > 0);
+const aboveOne = real('a number above 1', (value) => value > 1);
 const notNegative = real('a number from 0 up', (value) => value >= 0);
 
 /** A share of the documents, or a path. */
@@ -20,6 +21,9 @@ export function addTrainOptions(command: Command): Command {
     .option('--validation <path|share>', 'files to evaluate on, or a share of --data, such as 0.05', pathOrShare)
     .option('--preset <name>', 'architecture, such as tiny or small (default: small)', text)
     .option('--config <path>', 'architecture as a config.json', text)
+    .option('--init <folder>', 'checkpoint to begin with: its weights, architecture and tokenizer', text)
+    .option('--extend-context <n>', 'with --init: YaRN to n positions, and sequences of n tokens', whole(2))
+    .option('--yarn-factor <x>', "its factor (default: the model's own, or 40 as DeepSeek-V3's)", aboveOne)
     .option('--tokenizer <path>', 'tokenizer.json, or a folder with one (default: learned from --data)', text)
     .option('--vocab <n>', 'tokens to learn (default: vocab_size of the architecture, 512 at least)', whole(258))
     .option('--steps <n>', 'steps of the whole run', whole(1))
@@ -62,4 +66,5 @@ never stopped. Ctrl-C saves that state first.
 
   mariana train --data ./stories.jsonl --preset small --steps 500 --out ./model
   mariana train recipe.json --steps 2000
+  mariana train --init ./model --extend-context 512 --data ./long --steps 200 --out ./longer
   mariana train --resume --out ./model`;

@@ -4,12 +4,13 @@ import { dirname, join } from 'node:path';
 import { MarianaError, type ModelConfig, type PresetName, parseConfig, preset } from '@mariana/core';
 import { DirectoryFiles } from '@mariana/core/node';
 import { Tokenizer } from '@mariana/tokenizer';
-import { learnTokenizer, PackedData, type TokenStream, tokenizeDocuments } from '@mariana/train';
+import { extendContext, learnTokenizer, PackedData, type TokenStream, tokenizeDocuments } from '@mariana/train';
 import { readDocuments } from '@mariana/train/node';
 import { exact } from '../format.ts';
 import type { Io } from '../io.ts';
 import { Progress } from '../progress.ts';
 import { readTextFile } from '../text-file.ts';
+import { configOfCheckpoint } from './initial-weights.ts';
 import type { Settings } from './settings.ts';
 
 /** Tokens that are learned at least unless settings say otherwise: 256 of them are bytes. */
@@ -25,9 +26,9 @@ export interface Prepared {
   readonly files: Readonly<Record<string, unknown>>;
 }
 
-/** The architecture as the settings have it, with the vocabulary of its file. */
-export async function architecture({ config, preset: name }: Settings): Promise<ModelConfig> {
-  if (config === undefined) return preset(name as PresetName);
+/** The architecture as the settings have it, with the vocabulary of its file, before any extension of its context. */
+export async function architecture({ config, init, preset: name }: Settings): Promise<ModelConfig> {
+  if (config === undefined) return init === undefined ? preset(name as PresetName) : configOfCheckpoint(init);
   if (typeof config !== 'string') return parseConfig(config, { source: 'config' });
   const text = await readTextFile(config);
   let json: unknown;
@@ -46,9 +47,20 @@ export async function architecture({ config, preset: name }: Settings): Promise<
  */
 export async function prepare(settings: Settings, base: ModelConfig, io: Io, quiet: boolean): Promise<Prepared> {
   const { tokenizer, files } = await tokenizerOf(settings, base, io, quiet);
+  const { extendContext: positions, yarnFactor: factor } = settings;
+  if (settings.init !== undefined && tokenizer.vocabSize > base.vocabSize) {
+    throw new MarianaError(
+      'INVALID_ARGUMENT',
+      `the tokenizer has ${exact(tokenizer.vocabSize)} tokens and the checkpoint ${exact(base.vocabSize)}; use its own`,
+    );
+  }
+  const extended =
+    positions === undefined
+      ? base
+      : extendContext(base, { maxPositionEmbeddings: positions, ...(factor !== undefined && { factor }) });
   const config: ModelConfig = {
-    ...base,
-    vocabSize: tokenizer.vocabSize,
+    ...extended,
+    vocabSize: settings.init === undefined ? tokenizer.vocabSize : base.vocabSize,
     bosTokenId: tokenizer.bosTokenId ?? null,
     eosTokenId: [...tokenizer.eosTokenIds],
     quantizationConfig: null,
@@ -89,7 +101,7 @@ async function tokenizerOf(
   io: Io,
   quiet: boolean,
 ): Promise<{ tokenizer: Tokenizer; files: Readonly<Record<string, unknown>> }> {
-  const { out, tokenizer: place } = settings;
+  const { out, init, tokenizer: place = init, extendContext: positions } = settings;
   if (await new DirectoryFiles(out).exists('tokenizer.json')) {
     return { tokenizer: (await tokenizerAt(join(out, 'tokenizer.json'))).tokenizer, files: {} };
   }
@@ -98,7 +110,7 @@ async function tokenizerOf(
       (found) => found.isDirectory(),
       () => false,
     );
-    return tokenizerAt(isFolder ? join(place, 'tokenizer.json') : place);
+    return tokenizerAt(isFolder ? join(place, 'tokenizer.json') : place, positions);
   }
   const progress = new Progress(io, {
     label: 'learning the tokenizer',
@@ -117,14 +129,18 @@ async function tokenizerOf(
   };
 }
 
-/** A tokenizer and its files; tokenizer_config.json, beside tokenizer.json, may be missing. */
-async function tokenizerAt(path: string) {
+/**
+ * A tokenizer and its files; tokenizer_config.json, beside tokenizer.json, may be missing.
+ *
+ * @param positions - What the config says of the longest text from now on. Default: what it said.
+ */
+async function tokenizerAt(path: string, positions?: number) {
   const json = await readTextFile(path);
   const beside = new DirectoryFiles(dirname(path));
   const hasConfig = await beside.exists('tokenizer_config.json');
   const config = hasConfig ? await readTextFile(join(beside.name, 'tokenizer_config.json')) : undefined;
-  return {
-    tokenizer: Tokenizer.fromFiles({ tokenizerJson: json, tokenizerConfig: config }),
-    files: { ...(config !== undefined && { 'tokenizer_config.json': config }), 'tokenizer.json': json },
-  };
+  const tokenizer = Tokenizer.fromFiles({ tokenizerJson: json, tokenizerConfig: config });
+  if (config === undefined) return { tokenizer, files: { 'tokenizer.json': json } };
+  const said = positions === undefined ? config : { ...JSON.parse(config), model_max_length: positions };
+  return { tokenizer, files: { 'tokenizer_config.json': said, 'tokenizer.json': json } };
 }

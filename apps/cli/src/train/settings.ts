@@ -27,6 +27,11 @@ const schema = z
     preset: z.string().min(1),
     /** A config.json: its path, or what is in it. */
     config: z.union([path, z.record(z.string(), z.unknown())], 'must be a path, or an object like config.json'),
+    /** Folder of a checkpoint to begin with: its weights and tokenizer, and its architecture unless `config` is given. */
+    init: path,
+    /** Positions of a phase of context extension, by YaRN. */
+    extendContext: z.int().min(2),
+    yarnFactor: z.number().gt(1),
     /** tokenizer.json, or a folder with one; without it a tokenizer is learned. */
     tokenizer: path,
     /** Tokens to learn. */
@@ -130,8 +135,18 @@ export function completeSettings(...sources: readonly GivenSettings[]): Settings
   // A preset given by an option takes the place of a config in the file, and the other way round.
   const merged: { -readonly [K in keyof GivenSettings]: GivenSettings[K] } = {};
   for (const source of sources) {
-    if (source.preset !== undefined) delete merged.config;
+    if (source.preset !== undefined) {
+      delete merged.config;
+      delete merged.init;
+    }
     if (source.config !== undefined) delete merged.preset;
+    // A checkpoint takes the place of both, and has its tokens; unless it is the one whose config a run has kept.
+    if (source.init !== undefined && source.init !== merged.init) {
+      delete merged.preset;
+      delete merged.config;
+      delete merged.vocab;
+    }
+    if (source.extendContext !== undefined) delete merged.sequence;
     Object.assign(merged, source);
   }
   const given = check(merged, 'train');
@@ -143,6 +158,18 @@ export function completeSettings(...sources: readonly GivenSettings[]): Settings
   if (sources.some(({ preset, config }) => preset !== undefined && config !== undefined)) {
     throw usage('give the model either as a preset or as a config, not as both');
   }
+  if (sources.some(({ preset, init }) => preset !== undefined && init !== undefined)) {
+    throw usage('a checkpoint has an architecture; give --init or --preset, not both');
+  }
+  if (given.init === undefined && given.extendContext !== undefined) {
+    throw usage('--extend-context goes on with a trained model; name its folder with --init');
+  }
+  if (given.extendContext === undefined && given.yarnFactor !== undefined) {
+    throw usage('--yarn-factor is for --extend-context; leave it out');
+  }
+  if (given.init !== undefined && given.vocab !== undefined) {
+    throw usage('--vocab is for a tokenizer that is learned; leave it out where --init names a checkpoint');
+  }
   if (given.tokenizer !== undefined && given.vocab !== undefined) {
     throw usage('--vocab is for a tokenizer that is learned; leave it out where --tokenizer names one');
   }
@@ -152,7 +179,8 @@ export function completeSettings(...sources: readonly GivenSettings[]): Settings
   const lr = given.lr ?? DEFAULTS.lr;
   const settings: Settings = {
     ...DEFAULTS,
-    ...(given.config === undefined && { preset: 'small' }),
+    ...(given.config === undefined && given.init === undefined && { preset: 'small' }),
+    ...(given.extendContext !== undefined && { sequence: given.extendContext }),
     minLr: given.schedule === 'constant' ? lr : lr / 10,
     warmup: Math.min(200, Math.ceil(steps / 20)),
     ...given,
@@ -192,12 +220,13 @@ function check(json: unknown, source: string): GivenSettings {
 /** Settings whose paths start at `folder`, resolved. */
 function withPaths(settings: GivenSettings, folder: string): GivenSettings {
   const at = (place: string) => resolve(folder, place);
-  const { data, validation, config, tokenizer, out } = settings;
+  const { data, validation, config, init, tokenizer, out } = settings;
   return {
     ...settings,
     ...(data !== undefined && { data: typeof data === 'string' ? at(data) : data.map(at) }),
     ...(typeof validation === 'string' && { validation: at(validation) }),
     ...(typeof config === 'string' && { config: at(config) }),
+    ...(init !== undefined && { init: at(init) }),
     ...(tokenizer !== undefined && { tokenizer: at(tokenizer) }),
     ...(out !== undefined && { out: at(out) }),
   };
