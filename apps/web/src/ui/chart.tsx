@@ -22,10 +22,14 @@ export function Chart({ draw, of, label, height }: ChartProps) {
   const box = useRef<HTMLDivElement>(null);
   const [width, setWidth] = useState(0);
   const [plot, setPlot] = useState<PlotModule | null>(null);
+  const [missing, setMissing] = useState(false);
 
   useEffect(() => {
     let gone = false;
-    import('./plot.ts').then((loaded) => !gone && setPlot(loaded));
+    import('./plot.ts').then(
+      (loaded) => !gone && setPlot(loaded),
+      () => !gone && setMissing(true),
+    );
     const observer = new ResizeObserver(([entry]) => entry && setWidth(Math.floor(entry.contentRect.width)));
     observer.observe(box.current!);
     return () => {
@@ -45,5 +49,10 @@ export function Chart({ draw, of, label, height }: ChartProps) {
     return () => cancelAnimationFrame(frame);
   }, [plot, width, height, ...of]);
 
-  return <div class="chart" ref={box} role="img" aria-label={label} style={{ minHeight: `${height}px` }} />;
+  return (
+    <>
+      <div class="chart" ref={box} role="img" aria-label={label} style={{ minHeight: `${height}px` }} />
+      {missing && <p class="quiet">The chart could not be fetched; its numbers are in the table below.</p>}
+    </>
+  );
 }

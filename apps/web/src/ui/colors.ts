@@ -1,9 +1,9 @@
 /**
- * What colours mean here: one sequential scale (cividis) for amounts, one diverging scale for signed values, one accent
- * for what is selected. Amounts grow away from the background, so that nothing looks like little.
+ * What colours mean here: one sequential scale (cividis) for amounts, one accent for what is selected. Amounts grow away
+ * from the background, so that nothing looks like little.
  */
 import { signal } from '@preact/signals';
-import { interpolateCividis, interpolatePuOr } from 'd3-scale-chromatic';
+import { interpolateCividis } from 'd3-scale-chromatic';
 
 const query = globalThis.matchMedia?.('(prefers-color-scheme: dark)');
 
@@ -17,11 +17,6 @@ query?.addEventListener('change', (event) => {
 export function amountColor(share: number, dark = isDark.value): string {
   const t = Math.min(1, Math.max(0, share));
   return interpolateCividis(dark ? t : 1 - t);
-}
-
-/** Colour of a signed value from -1 to 1. */
-export function signedColor(value: number): string {
-  return interpolatePuOr(0.5 + 0.5 * Math.min(1, Math.max(-1, value)));
 }
 
 /** Name of the scale of amounts for Plot's `color: { scheme, reverse }`. */

@@ -13,6 +13,11 @@ export interface Explanation {
 
 const NOTHING_LOST = 'Your text and the model in use are as they were.';
 
+/** What is safe, where it is not everything. */
+const SAFE: Readonly<Record<string, string>> = {
+  BACKEND_FAILED: 'Your text is as it was.',
+};
+
 /** What to do, where the code says more than the message. */
 const TODO: Readonly<Record<string, string>> = {
   FILE_NOT_FOUND: 'Check the address: it must lead to a folder with config.json, model.safetensors and tokenizer.json.',
@@ -28,7 +33,7 @@ const TODO: Readonly<Record<string, string>> = {
 
 export function explain(error: unknown): Explanation {
   if (isMarianaError(error)) {
-    return { happened: sentence(error.message), safe: NOTHING_LOST, todo: TODO[error.code] ?? '', code: error.code };
+    return { happened: sentence(error.message), safe: SAFE[error.code] ?? NOTHING_LOST, todo: TODO[error.code] ?? '', code: error.code };
   }
   if (error instanceof DOMException && error.name === 'QuotaExceededError') {
     return {

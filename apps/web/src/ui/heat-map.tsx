@@ -15,7 +15,8 @@ export interface HeatMapProps {
   readonly of: readonly unknown[];
   /** Height in CSS pixels. */
   readonly height: number;
-  readonly label: string;
+  /** What it shows; null where something around it says so. */
+  readonly label: string | null;
   /** Column that is marked, or null. */
   readonly marked?: number | null;
   /** Row that is marked, or null. */
@@ -57,8 +58,7 @@ export function HeatMap(props: HeatMapProps) {
         ref={canvas}
         width={Math.max(1, columns)}
         height={Math.max(1, rows)}
-        role="img"
-        aria-label={label}
+        {...(label === null ? { 'aria-hidden': true } : { role: 'img', 'aria-label': label })}
         onPointerMove={onPointerMove}
         onPointerDown={onPointerMove}
       />

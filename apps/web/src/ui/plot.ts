@@ -7,16 +7,13 @@ export {
   barY,
   cell,
   dot,
-  gridX,
   gridY,
   line,
   lineY,
   type PlotOptions,
   plot,
-  rect,
   ruleX,
   ruleY,
   text,
-  tickX,
 } from '@observablehq/plot';
 export type PlotModule = typeof import('./plot.ts');

@@ -25,28 +25,33 @@ async function webgpuOffer(): Promise<BackendOffer> {
   return { name: 'webgpu', available: true, note };
 }
 
-/** What `auto` takes: a graphics processor where there is a true one, else the CPU. */
-export async function chooseBackend(choice: BackendChoice): Promise<BackendName> {
-  if (choice !== 'auto') return choice;
-  const adapter = await navigator.gpu?.requestAdapter().catch(() => null);
-  return adapter && !adapter.info.isFallbackAdapter ? 'webgpu' : 'cpu';
-}
-
 /**
- * Starts a backend. Its code is fetched now and not before.
+ * Starts a backend. Its code is fetched now and not before. `auto` leaves the choice to `autoBackend`, unless there is
+ * only one: its code is not fetched to find that out.
  *
  * @throws MarianaError `BACKEND_UNAVAILABLE`
  */
-export async function startBackend(name: BackendName): Promise<{ backend: Backend; facts: BackendFacts }> {
-  if (name === 'cpu') {
-    const { cpu } = await import('@mariana/backend-cpu');
-    const backend = await cpu();
-    return { backend, facts: { name, note: threadsNote(backend.capabilities.threads) } };
+export async function startBackend(choice: BackendChoice): Promise<{ backend: Backend; facts: BackendFacts }> {
+  const gpu = choice === 'cpu' ? null : await webgpuOffer();
+  if (choice === 'webgpu') {
+    if (!gpu?.available) throw new MarianaError('BACKEND_UNAVAILABLE', `WebGPU: ${gpu?.note}`);
+    const { webgpu } = await import('@mariana/backend-webgpu');
+    return { backend: await webgpu(), facts: { name: 'webgpu', note: gpu.note } };
   }
-  const offer = await webgpuOffer();
-  if (!offer.available) throw new MarianaError('BACKEND_UNAVAILABLE', `WebGPU: ${offer.note}`);
-  const { webgpu } = await import('@mariana/backend-webgpu');
-  return { backend: await webgpu(), facts: { name, note: offer.note } };
+  if (choice === 'auto' && gpu?.available) {
+    const { autoBackend } = await import('@mariana/auto-backend');
+    let facts: BackendFacts = { name: 'cpu', note: '' };
+    const backend = await autoBackend({
+      onChoice: ({ name, candidates }) => {
+        const { reason = '' } = candidates.find(({ verdict }) => verdict === 'chosen') ?? {};
+        facts = { name: name === 'webgpu' ? 'webgpu' : 'cpu', note: reason };
+      },
+    });
+    return { backend, facts };
+  }
+  const { cpu } = await import('@mariana/backend-cpu');
+  const backend = await cpu();
+  return { backend, facts: { name: 'cpu', note: threadsNote(backend.capabilities.threads) } };
 }
 
 function threadsNote(threads: number): string {

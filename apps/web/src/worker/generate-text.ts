@@ -37,13 +37,15 @@ export async function generateText(
   let told = performance.now();
   let start = 0;
   let tokens: TextToken[] = [];
+  /** Tokens that are through the network: not the newest, unless it was drafted rightly. */
+  let through = 0;
 
   const timings = (): Timings => ({
     firstToken: first === null ? null : (first - requested) / 1000,
     tokensPerSecond: first === null || count < 2 ? null : ((count - 1) * 1000) / (last - first),
   });
   const tell = async (reading: GenerateEvent['reading'] = null) => {
-    const seen = await observation.take();
+    const seen = await observation.take(through);
     emit({ ...seen, start, tokens, reading, timings: timings() });
     start += tokens.length;
     tokens = [];
@@ -55,6 +57,9 @@ export async function generateText(
   if (typeof prompt === 'string') tokens = promptTokens(model, ids);
   else start = ids.length;
   await tell({ done: 0, total: ids.length });
+  through = ids.length;
+  // What the session kept of the prompt would not be run, and so not be seen.
+  if (observation.layer !== null && typeof prompt === 'string') session.truncate(0);
   try {
     // If it cannot be told, reading fails too, and says so.
     const onProgress = (done: number, total: number) => void tell({ done, total }).catch(() => {});
@@ -71,7 +76,9 @@ export async function generateText(
       last = performance.now();
       first ??= last;
       count++;
-      tokens.push(textToken(chunk, start + tokens.length, piece));
+      const position = start + tokens.length;
+      tokens.push(textToken(chunk, position, piece));
+      through = position + (chunk.draft === chunk.id ? 1 : 0);
       if (chunk.finishReason !== null) {
         await tell();
         return { finish: chunk.finishReason, timings: timings() };

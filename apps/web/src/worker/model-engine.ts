@@ -4,7 +4,7 @@
  */
 import { type Backend, type CheckpointFiles, isMarianaError, isMoeLayer, MarianaError, MemoryFiles } from '@mariana/core';
 import { Model, type Session } from '@mariana/runtime';
-import { chooseBackend, startBackend } from './backends.ts';
+import { startBackend } from './backends.ts';
 import { DownloadMeter } from './download-meter.ts';
 import { generateText } from './generate-text.ts';
 import type {
@@ -94,9 +94,8 @@ export class ModelEngine {
     emit: (event: LoadEvent) => void,
     signal: AbortSignal,
   ): Promise<LoadedModel> {
-    const name = await chooseBackend(choice);
-    emit({ kind: 'step', what: name === 'cpu' ? 'Starting the CPU backend' : 'Starting the WebGPU backend' });
-    const { backend, facts } = await startBackend(name);
+    emit({ kind: 'step', what: 'Starting what computes' });
+    const { backend, facts } = await startBackend(choice);
     try {
       signal.throwIfAborted();
       const opened = await openSource(source, emit, signal);

@@ -13,8 +13,8 @@ test('nothing is seen until a layer is chosen; then every token is, with rows th
   await session.append([1, 2, 3]);
   expect(await observation.take()).toEqual({ routing: [], attention: [] });
   observation.layer = 2;
-  await session.append([4, 5]);
-  const seen: Observed = await observation.take();
+  await session.append([4, 5, 6]);
+  const seen: Observed = await observation.take(5);
   expect(seen.routing.map(({ position }) => position)).toEqual([3, 4]);
   expect(seen.attention.map(({ position, layer }) => [position, layer])).toEqual([
     [3, 2],

@@ -49,17 +49,22 @@ export class Observation {
     this.#layer = layer;
   }
 
-  /** What was seen since it was last asked. */
-  async take(): Promise<Observed> {
+  /**
+   * What was seen since it was last asked.
+   *
+   * @param end - Positions from here on are left out: what was seen there were drafts that did not come true.
+   */
+  async take(end = Number.POSITIVE_INFINITY): Promise<Observed> {
     const reads = this.#reads;
     this.#reads = [];
     await Promise.all(reads);
     const routing: TokenRouting[] = [];
     for (const [position, layers] of this.#routing) {
+      if (position >= end) continue;
       // A token whose layers were not all seen was cut off by a stop; it will be seen again.
       if (this.#moeLayers.every((_, index) => layers[index] !== undefined)) routing.push(packRouting(position, layers));
     }
-    const attention = [...this.#attention.values()];
+    const attention = [...this.#attention.values()].filter(({ position }) => position < end);
     this.#routing.clear();
     this.#attention.clear();
     return { routing, attention };

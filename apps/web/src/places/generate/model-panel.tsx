@@ -122,7 +122,7 @@ function LoadingProgress({ event, cancel }: { event: LoadEvent | null; cancel: (
       <Progress
         what={`Downloading ${file}`}
         share={total === 0 ? 1 : done / total}
-        detail={`${bytes(done)} of ${bytes(total)}${rate}${before}. Kept on this device for the next visit.`}
+        detail={`${bytes(done)} of ${bytes(total)}${rate}${before}.${notice.value === null ? ' Kept on this device for the next visit.' : ''}`}
         cancel={cancel}
       />
     );

@@ -13,6 +13,9 @@ import { show, shownLayers } from './shown.ts';
 import { attentionFinding, attentionRow } from './statistics.ts';
 import { range } from './token-figure.tsx';
 
+/** Longest text whose heads are all drawn: each picture has its square in pixels. */
+const MOST = 512;
+
 export function AttentionFigure({ config, active }: { config: ModelConfig; active: boolean }) {
   const layers = config.numHiddenLayers;
   const heads = config.numAttentionHeads;
@@ -57,6 +60,7 @@ export function AttentionFigure({ config, active }: { config: ModelConfig; activ
         <HeadMap head={head} size={size} version={version} height={320} layer={layer} />
         <TokenText label={`Attention of head ${head}, on the text`} shares={shares} />
       </div>
+      {size > MOST && <p class="quiet">Pictures of all heads are drawn for texts up to {MOST} tokens.</p>}
       <div class="multiples">
         {range(heads).map((one) => (
           <button
@@ -67,7 +71,7 @@ export function AttentionFigure({ config, active }: { config: ModelConfig; activ
             onClick={() => show({ head: one })}
           >
             Head {one}
-            <HeadMap head={one} size={size} version={version} height={112} layer={layer} small />
+            {size <= MOST && <HeadMap head={one} size={size} version={version} height={112} layer={layer} small />}
           </button>
         ))}
       </div>
@@ -93,7 +97,7 @@ function HeadMap({ head, layer, size, version, height, small = false }: HeadMapP
       columns={size}
       of={[version, head, layer, size]}
       height={height}
-      label={`Head ${head} of layer ${layer}: what each token (down) takes of those before it (across)`}
+      label={small ? null : `Head ${head} of layer ${layer}: what each token (down) takes of those before it (across)`}
       markedRow={shown?.position ?? null}
       fill={(cells) => {
         for (let position = 0; position < count; position++) {
@@ -121,11 +125,14 @@ function HeadMap({ head, layer, size, version, height, small = false }: HeadMapP
       </div>
       {map}
       <div class="axes-x" aria-hidden="true">
-        <span>to token 1</span>
-        <span>
-          0 % <span class="scale" /> 100 % (square root)
-        </span>
+        <span>1</span>
+        <span>to token</span>
         <span>{size}</span>
+      </div>
+      <div class="axes-x" aria-hidden="true">
+        <span>
+          share of the token’s attention, by its square root: 0 % <span class="scale" /> 100 %
+        </span>
       </div>
     </div>
   );

@@ -1,28 +1,31 @@
 /** Where each token went: experts by tokens, small for every MoE layer and large for one. */
+import { useMemo } from 'preact/hooks';
 import { selected, shownToken, tokens } from '../../state/text.ts';
 import { visible } from '../../text/pieces.ts';
 import { Figure } from '../../ui/figure.tsx';
 import { HeatMap } from '../../ui/heat-map.tsx';
 import { percent } from '../../ui/numbers.ts';
 import { show, shownLayers } from './shown.ts';
-import { choices, expertLoad, type Routes } from './statistics.ts';
+import { choices, expertLoad, largestShare, type Routes } from './statistics.ts';
 
 export function ExpertsFigure({ routes, version }: { routes: Routes; version: number }) {
   const { layers, experts, k, seen } = routes;
   const large = Math.min(shownLayers.value.experts, layers.length - 1);
   const columns = columnsFor(tokens.value.length);
   const marked = shownToken()?.position ?? null;
+  const most = useMemo(() => largestShare(routes), [version, layers]);
+  const load = useMemo(() => expertLoad(routes), [version, layers]);
   const fill = (index: number) => (cells: Float32Array) => {
     for (const one of seen) {
       let sum = 0;
       for (let i = 0; i < k; i++) sum += one.weights[index * k + i]!;
       for (let i = 0; i < k; i++) {
         const at = index * k + i;
-        cells[one.experts[at]! * columns + one.position] = one.weights[at]! / sum;
+        cells[one.experts[at]! * columns + one.position] = one.weights[at]! / sum / most;
       }
     }
   };
-  const label = (index: number) => `Experts of layer ${layers[index]} by token: ${sentence(routes, index)}`;
+  const finding = sentence(routes, large, load[large]!);
   const table = () => ({
     columns: ['Token', ...layers.map((layer) => `Experts of layer ${layer} (share of weight)`)],
     rows: seen.map((one) => {
@@ -32,7 +35,7 @@ export function ExpertsFigure({ routes, version }: { routes: Routes; version: nu
     }),
   });
   return (
-    <Figure title="Experts, token by token" finding={sentence(routes, large)} table={table}>
+    <Figure title="Experts, token by token" finding={finding} table={table}>
       <div class="axes">
         <div class="axes-y" aria-hidden="true">
           <span>expert 0</span>
@@ -43,9 +46,9 @@ export function ExpertsFigure({ routes, version }: { routes: Routes; version: nu
           rows={experts}
           columns={columns}
           fill={fill(large)}
-          of={[version, large, columns]}
+          of={[version, large, columns, most]}
           height={Math.max(128, Math.min(320, 8 * experts))}
-          label={label(large)}
+          label={finding}
           marked={marked}
           onPoint={(_, column) => {
             if (column < tokens.value.length) selected.value = column;
@@ -54,7 +57,7 @@ export function ExpertsFigure({ routes, version }: { routes: Routes; version: nu
         <div class="axes-x" aria-hidden="true">
           <span>token 1</span>
           <span>
-            share of the token’s weight: few <span class="scale" /> all
+            share of the token’s weight: 0 % <span class="scale" /> {percent(most)}
           </span>
           <span>{columns}</span>
         </div>
@@ -74,9 +77,9 @@ export function ExpertsFigure({ routes, version }: { routes: Routes; version: nu
                 rows={experts}
                 columns={columns}
                 fill={fill(index)}
-                of={[version, index, columns]}
+                of={[version, index, columns, most]}
                 height={64}
-                label={label(index)}
+                label={null}
                 marked={marked}
               />
             </button>
@@ -94,8 +97,7 @@ export function columnsFor(count: number): number {
   return columns;
 }
 
-function sentence(routes: Routes, index: number): string {
-  const load = expertLoad(routes)[index]!;
+function sentence(routes: Routes, index: number, load: Float64Array): string {
   const order = Array.from(load.keys()).sort((a, b) => load[b]! - load[a]!);
   const [first = 0, second = 0] = order;
   return (

@@ -6,8 +6,8 @@ import { useEffect } from 'preact/hooks';
 import { hrefOf } from '../../frame/address.ts';
 import type { PlaceProps } from '../../frame/places.ts';
 import { loaded, openDefaultModel } from '../../state/engine.ts';
-import { allRouting, lookAgain, observedVersion, observeFailure, watch, watchedLayer } from '../../state/observed.ts';
-import { generate, running, settings, shownToken, stop, tokens } from '../../state/text.ts';
+import { allRouting, observedVersion, observeFailure, watch } from '../../state/observed.ts';
+import { canGoOn, generate, running, settings, shownToken, stop, tokens } from '../../state/text.ts';
 import { likelihood } from '../../text/pieces.ts';
 import { TokenText } from '../../text/token-text.tsx';
 import { Problem } from '../../ui/problem.tsx';
@@ -25,15 +25,18 @@ import { TokenFigure } from './token-figure.tsx';
 
 /** Milliseconds between two drawings of what is dear to draw. */
 const SLOW = 500;
+/** And of what is drawn for every token. */
+const QUICK = 100;
 
 export default function Inside({ active }: PlaceProps) {
   const model = loaded.value;
   useEffect(() => openDefaultModel(), []);
   useEffect(() => {
     if (model === null || !active) return;
-    if (watchedLayer.value === null) watch(Math.min(shownLayers.value.attention, model.facts.config.numHiddenLayers - 1));
+    watch(Math.min(shownLayers.value.attention, model.facts.config.numHiddenLayers - 1));
   }, [model, active]);
   const version = useThrottled(observedVersion.value, SLOW, active);
+  const quick = useThrottled(observedVersion.value, QUICK, active);
   const failure = observeFailure.value;
   if (model === null) {
     return (
@@ -60,14 +63,18 @@ export default function Inside({ active }: PlaceProps) {
       </div>
       {tokens.value.length > 0 && (
         <>
-          {hasRoutes && <ExpertsFigure routes={routes} version={observedVersion.value} />}
+          {hasRoutes && <ExpertsFigure routes={routes} version={quick} />}
           {hasRoutes && (
             <div class="inside-pair">
               <TokenFigure routes={routes} />
               <CacheFigure config={config} drafts={model.facts.drafts} active={active} />
             </div>
           )}
-          {!hasRoutes && moeLayers.length > 0 && <p class="quiet">Looking at the text …</p>}
+          {!hasRoutes && moeLayers.length > 0 && (
+            <p class="quiet">
+              {canGoOn() ? 'Looking at the text …' : 'This text is of another model. Generate anew to look inside this one.'}
+            </p>
+          )}
           {hasRoutes && <LoadFigures routes={routes} version={version} />}
           <AttentionFigure config={config} active={active} />
           <DraftsFigure drafts={model.facts.drafts} />
@@ -88,11 +95,6 @@ function Actions() {
       ) : (
         <button type="button" class="primary" onClick={stop}>
           Stop
-        </button>
-      )}
-      {run === null && tokens.value.length > 0 && allRouting().length === 0 && (
-        <button type="button" onClick={() => void lookAgain()}>
-          Look inside again
         </button>
       )}
       <p class="quiet figures">

@@ -80,10 +80,10 @@ export function LoadFigures({ routes, version }: { routes: Routes; version: numb
             marginLeft: 48,
             marginRight: 56,
             x: { label: 'token' },
-            y: { label: 'bits', domain: [0, limit], ticks: 3 },
-            fy: { label: null, tickFormat: (layer: number) => `layer ${layer}` },
+            y: { label: 'bits', domain: [0, limit], ticks: [0, Math.floor(limit)] },
+            fy: { label: null, padding: 0.3, tickFormat: (layer: number) => `layer ${layer}` },
             marks: [
-              plot.gridY({ ticks: 3 }),
+              plot.gridY({ ticks: [0, Math.floor(limit)] }),
               plot.lineY(points, { x: 'position', y: 'bits', fy: 'layer', stroke: 'currentColor' }),
             ],
           })}

@@ -9,6 +9,7 @@ import {
   draftFinding,
   entropyFinding,
   expertLoad,
+  largestShare,
   loadFinding,
   type Routes,
   tokenFinding,
@@ -44,6 +45,11 @@ describe('experts', () => {
       'The router of layer 1 is surest, with 1 bits of doubt a token; that of layer 2 least, with 1.50; the most there can ' +
         'be are 2 bits, when all 4 experts score the same.',
     );
+  });
+
+  test('a scale of shares ends at the next tenth above the largest', () => {
+    expect(largestShare(routes)).toBe(0.8);
+    expect(largestShare({ ...routes, seen: [] })).toBe(0.1);
   });
 
   test('choices come largest first and sum to one', () => {

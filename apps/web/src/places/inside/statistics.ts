@@ -24,6 +24,19 @@ export function choices(routes: Routes, routing: TokenRouting, layerIndex: numbe
     .sort((a, b) => b.share - a.share);
 }
 
+/** The largest share of a token's weight that any expert got, up to the next tenth: where a scale of shares ends. */
+export function largestShare({ layers, k, seen }: Routes): number {
+  let most = 0;
+  for (const { weights } of seen) {
+    for (const index of layers.keys()) {
+      const own = weights.subarray(index * k, (index + 1) * k);
+      const sum = own.reduce((total, weight) => total + weight, 0);
+      for (const weight of own) most = Math.max(most, weight / sum);
+    }
+  }
+  return Math.min(1, Math.max(0.1, Math.ceil(most * 10 - 1e-6) / 10));
+}
+
 /** For each MoE layer the share of tokens that went to each expert. Rows sum to k. */
 export function expertLoad({ layers, experts, k, seen }: Routes): Float64Array[] {
   return layers.map((_, index) => {

@@ -5,7 +5,7 @@ import { Chart } from '../../ui/chart.tsx';
 import { amountScale, isDark } from '../../ui/colors.ts';
 import { Figure } from '../../ui/figure.tsx';
 import { percent } from '../../ui/numbers.ts';
-import { choices, type Routes, tokenFinding } from './statistics.ts';
+import { choices, largestShare, type Routes, tokenFinding } from './statistics.ts';
 
 export function TokenFigure({ routes }: { routes: Routes }) {
   const token = shownToken();
@@ -24,18 +24,19 @@ export function TokenFigure({ routes }: { routes: Routes }) {
     columns: ['Layer', 'Expert', 'Share of weight'],
     rows: cells.map(({ layer, expert, share }) => [layer, expert, percent(share)]),
   });
+  const most = largestShare(routes);
   const height = 56 + Math.min(480, Math.max(96, 28 * routes.layers.length));
   return (
     <Figure title="Experts of this token, in each layer" finding={finding} table={table}>
       <Chart
         height={height}
         label={finding}
-        of={[routing, routes.experts, routes.layers.length, isDark.value]}
+        of={[routing, routes.experts, routes.layers.length, most, isDark.value]}
         draw={(plot, width) => ({
           marginLeft: 48,
           x: { label: 'expert', domain: range(routes.experts), tickSize: 0, ticks: ticksOf(routes.experts, width), padding: 0.1 },
           y: { label: 'layer', domain: routes.layers, tickSize: 0, padding: 0.1 },
-          color: { type: 'linear', domain: [0, 1], ...amountScale() },
+          color: { type: 'linear', domain: [0, most], ...amountScale() },
           marks: [
             plot.cell(grid(routes), { x: 'expert', y: 'layer', fill: 'currentColor', fillOpacity: 0.08 }),
             plot.cell(cells, { x: 'expert', y: 'layer', fill: 'share', title: ({ share }) => percent(share) }),
