@@ -3,7 +3,12 @@ import { configToJson, preset, weightBytes } from '@mariana/core';
 import type { Browser, Page } from 'playwright';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { cardOf } from '../../src/places/model-card/card.ts';
-import { cacheFinding, parametersFinding, trainingFinding, weightsFinding } from '../../src/places/model-card/findings.ts';
+import {
+  cacheFinding,
+  parametersFinding,
+  trainingFinding,
+  weightsFinding,
+} from '../../src/places/model-card/findings.ts';
 import { FIRST_VIEW, viewOfPreset, withChange } from '../../src/places/model-card/view.ts';
 import { SITE } from '../support/build-site.ts';
 import { type Site, serveSite } from '../support/site.ts';
@@ -42,7 +47,11 @@ test('shows DeepSeek-V3 first, and any preset, with the numbers of core', async 
   ];
   await page.getByRole('heading', { name: 'deepseek-v3' }).waitFor();
   expect(await findings(page)).toEqual(sentences(cardOf(FIRST_VIEW)));
-  await page.getByRole('group', { name: 'Memory of the weights by format' }).or(page.getByRole('figure', { name: 'Memory of the weights by format' })).getByText('Numbers as a table').click();
+  await page
+    .getByRole('group', { name: 'Memory of the weights by format' })
+    .or(page.getByRole('figure', { name: 'Memory of the weights by format' }))
+    .getByText('Numbers as a table')
+    .click();
   const bytes = weightBytes(preset('deepseek-v3'), 'fp8').total.toLocaleString('en-US');
   await page.getByRole('cell', { name: bytes, exact: true }).waitFor();
 
@@ -56,7 +65,10 @@ test('shows DeepSeek-V3 first, and any preset, with the numbers of core', async 
 test('takes a config.json that is chosen or dropped, and its address shows it to others', async () => {
   await using visitor = await card();
   const { page } = visitor;
-  await page.locator('input[type=file]').first().setInputFiles(file({ ...configToJson(preset('deepseek-v3')), kv_lora_rank: 256 }, 'mine.json'));
+  await page
+    .locator('input[type=file]')
+    .first()
+    .setInputFiles(file({ ...configToJson(preset('deepseek-v3')), kv_lora_rank: 256 }, 'mine.json'));
   await page.getByRole('heading', { name: 'mine.json' }).waitFor();
   const own = await findings(page);
   expect(own[1]).toContain('At 131,072 tokens the latent cache takes 5.12 GB');
@@ -79,8 +91,16 @@ test('takes a config.json that is chosen or dropped, and its address shows it to
 test.each([
   ['a file that is no JSON', file('{"hidden_size": 64,\n}'), /config\.json.*line 2, column 1.*correct the file/],
   ['a config of another family', file({ model_type: 'llama' }), /model_type "llama" is not supported/],
-  ['a config with an absurd number', file({ ...configToJson(preset('tiny')), hidden_size: -1 }), /hidden_size is -1.*whole number/],
-  ['a file of weights', file('x'.repeat(1_200_000), 'model.safetensors'), /model\.safetensors: 1200000 bytes are too many/],
+  [
+    'a config with an absurd number',
+    file({ ...configToJson(preset('tiny')), hidden_size: -1 }),
+    /hidden_size is -1.*whole number/,
+  ],
+  [
+    'a file of weights',
+    file('x'.repeat(1_200_000), 'model.safetensors'),
+    /model\.safetensors: 1200000 bytes are too many/,
+  ],
 ])('%s is refused with what, where and what to do, and the card stays', async (_, chosen, message) => {
   await using visitor = await card('?preset=kimi-k2');
   const { page } = visitor;

@@ -32,7 +32,8 @@ async function start(page: Page): Promise<void> {
   await page.locator('.standing').waitFor();
 }
 
-const heading = (page: Page, name: string) => page.getByRole('heading', { name, exact: true }).waitFor({ timeout: 120_000 });
+const heading = (page: Page, name: string) =>
+  page.getByRole('heading', { name, exact: true }).waitFor({ timeout: 120_000 });
 
 /** Steps done, as the page says. */
 async function stepOf(page: Page): Promise<number> {
@@ -88,7 +89,9 @@ describe('a run', () => {
     expect(text).toBe(sample);
 
     await page.getByRole('button', { name: 'Try it in Generate' }).click();
-    await expect.poll(() => page.locator('.model-status').textContent(), { timeout: 60_000 }).toContain('trained here, step 8');
+    await expect
+      .poll(() => page.locator('.model-status').textContent(), { timeout: 60_000 })
+      .toContain('trained here, step 8');
     expect(page.url()).toContain('#generate');
     expect(visitor.errors).toEqual([]);
   });
@@ -153,7 +156,10 @@ describe('a run', () => {
     await heading(page, 'Trained');
     await page.locator('.run-figures .chart svg').waitFor();
     const found: string[] = [];
-    for (const [device, width] of [['desktop', 1280], ['phone', 360]] as const) {
+    for (const [device, width] of [
+      ['desktop', 1280],
+      ['phone', 360],
+    ] as const) {
       for (const colorScheme of ['light', 'dark'] as const) {
         await page.setViewportSize({ width, height: 800 });
         await page.emulateMedia({ colorScheme });

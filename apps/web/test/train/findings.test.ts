@@ -1,5 +1,5 @@
-import fc from 'fast-check';
 import { isMarianaError } from '@mariana/core';
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { loadFinding, lossFinding, lossPoints } from '../../src/places/train/findings.ts';
 import { COLUMNS, fullest, relativeLoads, shares } from '../../src/places/train/loads.ts';
@@ -29,7 +29,9 @@ describe('the sentence of the loss', () => {
   });
 
   it('compares with the start, and with text that is not learned from', () => {
-    const metrics = Array.from({ length: 20 }, (_, i) => line(i + 1, i < 10 ? 6 : 3, undefined, i === 19 ? 3.25 : undefined));
+    const metrics = Array.from({ length: 20 }, (_, i) =>
+      line(i + 1, i < 10 ? 6 : 3, undefined, i === 19 ? 3.25 : undefined),
+    );
     expect(lossFinding(metrics, facts)).toBe(
       'In 20 steps the loss fell from 6.00 to 3.00 nats a token: the model is as unsure as between 20.1 of its 512 tokens. ' +
         'On text that it does not learn from the loss is 3.25, 0.25 higher.',
@@ -45,7 +47,16 @@ describe('the sentence of the loss', () => {
 
 describe('the sentence of the load', () => {
   it('names layer, expert, share and what would be even', () => {
-    const metrics = [line(1, 1, [[1, 1, 1, 1], [5, 1, 1, 1]]), line(2, 1, [[1, 1, 1, 1], [1, 1, 1, 1]])];
+    const metrics = [
+      line(1, 1, [
+        [1, 1, 1, 1],
+        [5, 1, 1, 1],
+      ]),
+      line(2, 1, [
+        [1, 1, 1, 1],
+        [1, 1, 1, 1],
+      ]),
+    ];
     expect(loadFinding(metrics, facts)).toBe(
       "In the last 2 steps layer 2 sent 50.0 % of its tokens' choices to expert 0; even would be 25.0 %.",
     );
@@ -55,7 +66,9 @@ describe('the sentence of the load', () => {
 
   it('remembers how the run began', () => {
     const metrics = Array.from({ length: 40 }, (_, i) => line(i + 1, 1, i < 20 ? [[4, 0, 0, 0]] : [[1, 1, 1, 1]]));
-    expect(loadFinding(metrics, facts)).toMatch(/^In the last 20 steps layer 1 sent 25\.0 %.*took 100 %, 4 times its even part\.$/);
+    expect(loadFinding(metrics, facts)).toMatch(
+      /^In the last 20 steps layer 1 sent 25\.0 %.*took 100 %, 4 times its even part\.$/,
+    );
   });
 });
 
@@ -95,7 +108,10 @@ describe('the outlook', () => {
     expect(outlookOf([], 10)).toBeNull();
     expect(outlookOf([line(1, 1)], 11)).toEqual({ tokensPerSecond: 1001, secondsLeft: 5 });
     // Slow at first: 100 steps of a second each, then of half a second.
-    const metrics = Array.from({ length: 200 }, (_, i) => ({ ...line(i + 1, 1), seconds: i < 100 ? i : 100 + (i - 100) / 2 }));
+    const metrics = Array.from({ length: 200 }, (_, i) => ({
+      ...line(i + 1, 1),
+      seconds: i < 100 ? i : 100 + (i - 100) / 2,
+    }));
     expect(outlookOf(metrics, 300)!.secondsLeft).toBeCloseTo(50, 9);
     expect(outlookOf(metrics, 200)!.secondsLeft).toBe(0);
   });

@@ -1,8 +1,8 @@
 /** A checkpoint that was made: into a folder of the visitor's choice, or file by file. */
 import { useSignal, useSignalEffect } from '@preact/signals';
+import { isCancelled } from '../../ui/explain.ts';
 import { bytes } from '../../ui/numbers.ts';
 import { Problem } from '../../ui/problem.tsx';
-import { isCancelled } from '../../ui/explain.ts';
 import { saveToFolder } from './save-to-folder.ts';
 import { checkpoint } from './state.ts';
 
@@ -49,7 +49,9 @@ export function CheckpointPanel() {
           )}
         </div>
       )}
-      {problem.value !== null && <Problem error={problem.value} what="The checkpoint could not be saved" retry={save} />}
+      {problem.value !== null && (
+        <Problem error={problem.value} what="The checkpoint could not be saved" retry={save} />
+      )}
       <ul class="row files">
         {links.value.map(({ name, url, size }) => (
           <li key={name}>

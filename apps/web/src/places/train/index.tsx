@@ -2,10 +2,10 @@
 import './train.css';
 import { useEffect } from 'preact/hooks';
 import type { PlaceProps } from '../../frame/places.ts';
+import { Problem } from '../../ui/problem.tsx';
 import { RunView } from './run-view.tsx';
 import { Setup } from './setup.tsx';
 import { findRun, runState, trouble, watchVisibility } from './state.ts';
-import { Problem } from '../../ui/problem.tsx';
 
 export default function Train({ active }: PlaceProps) {
   useEffect(() => {

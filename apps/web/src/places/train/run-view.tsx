@@ -90,8 +90,10 @@ function Standing({ run, metrics: lines }: { run: RunFacts; metrics: readonly St
       <div>
         <h1>{HEADS[runState.value]}</h1>
         <p class="quiet measure">
-          A {size} model of {number(run.parameters)} parameters {runState.value === 'finished' ? 'learned' : 'learns'} {run.textName}: {number(run.tokens)} tokens of{' '}
-          {number(run.vocabSize)} kinds, seen {epochs < 10 ? String(Number(epochs.toPrecision(2))) : number(Math.round(epochs))} times in {number(steps)} steps.
+          A {size} model of {number(run.parameters)} parameters {runState.value === 'finished' ? 'learned' : 'learns'}{' '}
+          {run.textName}: {number(run.tokens)} tokens of {number(run.vocabSize)} kinds, seen{' '}
+          {epochs < 10 ? String(Number(epochs.toPrecision(2))) : number(Math.round(epochs))} times in {number(steps)}{' '}
+          steps.
         </p>
       </div>
       <progress aria-label="Steps done" max={steps} value={last?.step ?? 0} />
@@ -100,7 +102,10 @@ function Standing({ run, metrics: lines }: { run: RunFacts; metrics: readonly St
         <Item name="Loss" value={last === undefined ? '–' : `${last.loss.toFixed(3)} nats a token`} />
         <Item name="Speed" value={outlook === null ? '–' : `${number(Math.round(outlook.tokensPerSecond))} tokens/s`} />
         <Item name="MaxViolation" value={last === undefined ? '–' : last.maxViolation.toFixed(2)} />
-        <Item name={runState.value === 'finished' ? 'Took' : 'Expected end'} value={ending(last, outlook?.secondsLeft)} />
+        <Item
+          name={runState.value === 'finished' ? 'Took' : 'Expected end'}
+          value={ending(last, outlook?.secondsLeft)}
+        />
         <Item name="Kept in this browser" value={keeping()} />
       </dl>
     </div>
@@ -182,7 +187,7 @@ function Discard() {
     );
   }
   return (
-    <span class="row" role="group" aria-label="Discard the run">
+    <span class="row">
       <span>What was learned is thrown away.</span>
       <button type="button" onClick={() => void discard()}>
         Discard it

@@ -2,7 +2,10 @@
 import { MarianaError } from '@mariana/core';
 
 declare global {
-  function showDirectoryPicker(options?: { id?: string; mode?: 'read' | 'readwrite' }): Promise<FileSystemDirectoryHandle>;
+  function showDirectoryPicker(options?: {
+    id?: string;
+    mode?: 'read' | 'readwrite';
+  }): Promise<FileSystemDirectoryHandle>;
 }
 
 /**

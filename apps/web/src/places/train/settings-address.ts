@@ -1,6 +1,6 @@
 /** The settings of a run in the address: what differs from the defaults of its size, and no more. */
 import { checkSettings, defaultSettings } from '../../worker/train-plan.ts';
-import { type Balance, type Size, SIZES, type TrainSettings } from '../../worker/train-protocol.ts';
+import { type Balance, SIZES, type Size, type TrainSettings } from '../../worker/train-protocol.ts';
 
 /** Parameters of an address from settings. */
 export function settingsToParameters(settings: TrainSettings): Record<string, string> {

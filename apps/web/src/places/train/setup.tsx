@@ -72,7 +72,8 @@ function keepingNote(): string {
 
 async function loadSample(): Promise<string> {
   const response = await fetch(sampleUrl);
-  if (!response.ok) throw new Error(`the sample text could not be fetched (HTTP ${response.status}); use a text of your own`);
+  if (!response.ok)
+    throw new Error(`the sample text could not be fetched (HTTP ${response.status}); use a text of your own`);
   return response.text();
 }
 
@@ -87,7 +88,11 @@ function TextChoice({ onProblem }: TextChoiceProps) {
   const open = async (file: File | undefined) => {
     if (file === undefined) return;
     if (file.size > LONGEST_TEXT) {
-      onProblem(new Error(`${file.name} has ${bytes(file.size)}; up to ${bytes(LONGEST_TEXT)} are taken here, so use a part of it`));
+      onProblem(
+        new Error(
+          `${file.name} has ${bytes(file.size)}; up to ${bytes(LONGEST_TEXT)} are taken here, so use a part of it`,
+        ),
+      );
       return;
     }
     own.value = { name: file.name, text: await file.text() };
@@ -97,8 +102,8 @@ function TextChoice({ onProblem }: TextChoiceProps) {
       <legend>Text to learn from</legend>
       <div class="row">
         <label>
-          <input type="radio" name="text" checked={own.value === null} onChange={() => (own.value = null)} /> {SAMPLE_NAME}{' '}
-          <span class="quiet">(84 kB, Joseph Jacobs 1890, public domain)</span>
+          <input type="radio" name="text" checked={own.value === null} onChange={() => (own.value = null)} />{' '}
+          {SAMPLE_NAME} <span class="quiet">(84 kB, Joseph Jacobs 1890, public domain)</span>
         </label>
         <label>
           <input
@@ -113,7 +118,10 @@ function TextChoice({ onProblem }: TextChoiceProps) {
       {own.value !== null && (
         <div class="field">
           <label for="train-text">
-            {own.value.name} <span class="figures">({bytes(size)}; up to {bytes(LONGEST_TEXT)}, and 20 kB or more to learn something)</span>
+            {own.value.name}{' '}
+            <span class="figures">
+              ({bytes(size)}; up to {bytes(LONGEST_TEXT)}, and 20 kB or more to learn something)
+            </span>
           </label>
           <textarea
             id="train-text"
@@ -185,20 +193,22 @@ function sizeNote(size: Size): string {
 function More({ settings, set }: SettingsProps) {
   return (
     <div class="more">
-      <label class="field">
-        <span>Steps of {number(BATCH * SEQUENCE)} tokens</span>
-        <NumberInput value={settings.steps} min={1} max={20_000} step={1} set={(steps) => set({ steps })} />
-      </label>
-      <label class="field">
-        <span>Learning rate, at its peak</span>
-        <NumberInput
-          value={settings.learningRate}
-          min={0}
-          max={0.1}
-          step="any"
-          set={(learningRate) => set({ learningRate })}
-        />
-      </label>
+      <NumberField
+        label={`Steps of ${number(BATCH * SEQUENCE)} tokens`}
+        value={settings.steps}
+        min={1}
+        max={20_000}
+        step={1}
+        set={(steps) => set({ steps })}
+      />
+      <NumberField
+        label="Learning rate, at its peak"
+        value={settings.learningRate}
+        min={0}
+        max={0.1}
+        step="any"
+        set={(learningRate) => set({ learningRate })}
+      />
       <label class="field">
         <span>Balance experts</span>
         <select
@@ -212,10 +222,14 @@ function More({ settings, set }: SettingsProps) {
           ))}
         </select>
       </label>
-      <label class="field">
-        <span>Seed</span>
-        <NumberInput value={settings.seed} min={0} max={2 ** 32 - 1} step={1} set={(seed) => set({ seed })} />
-      </label>
+      <NumberField
+        label="Seed"
+        value={settings.seed}
+        min={0}
+        max={2 ** 32 - 1}
+        step={1}
+        set={(seed) => set({ seed })}
+      />
       <label class="field">
         <span>Samples begin with</span>
         <input
@@ -229,7 +243,8 @@ function More({ settings, set }: SettingsProps) {
   );
 }
 
-interface NumberInputProps {
+interface NumberFieldProps {
+  readonly label: string;
   readonly value: number;
   readonly min: number;
   readonly max: number;
@@ -238,23 +253,26 @@ interface NumberInputProps {
 }
 
 /** A number that is taken over once it makes sense; what does not is put back. */
-function NumberInput({ value, min, max, step, set }: NumberInputProps) {
+function NumberField({ label, value, min, max, step, set }: NumberFieldProps) {
   return (
-    <input
-      type="number"
-      value={value}
-      min={min}
-      max={max}
-      step={step}
-      required
-      onChange={({ currentTarget }) => {
-        if (currentTarget.checkValidity() && currentTarget.valueAsNumber > (step === 'any' ? 0 : -1)) {
-          set(currentTarget.valueAsNumber);
-        } else {
-          currentTarget.reportValidity();
-          currentTarget.value = String(value);
-        }
-      }}
-    />
+    <label class="field">
+      <span>{label}</span>
+      <input
+        type="number"
+        value={value}
+        min={min}
+        max={max}
+        step={step}
+        required
+        onChange={({ currentTarget }) => {
+          if (currentTarget.checkValidity() && (step !== 'any' || currentTarget.valueAsNumber > 0)) {
+            set(currentTarget.valueAsNumber);
+          } else {
+            currentTarget.reportValidity();
+            currentTarget.value = String(value);
+          }
+        }}
+      />
+    </label>
   );
 }

@@ -40,7 +40,9 @@ export const trouble = signal<Trouble | null>(null);
 /** Something that happened while nobody looked. */
 export const remark = signal<string | null>(null);
 /** A checkpoint that was handed over. */
-export const checkpoint = signal<{ readonly step: number; readonly files: Readonly<Record<string, Blob>> } | null>(null);
+export const checkpoint = signal<{ readonly step: number; readonly files: Readonly<Record<string, Blob>> } | null>(
+  null,
+);
 /** What is being done on demand, for buttons to wait. */
 export const pending = signal<'sample' | 'export' | 'discard' | null>(null);
 
@@ -94,7 +96,11 @@ async function follow(order: RunOrder, kept: KeptRun | null = null): Promise<voi
     const hasBegun = facts.peek() !== null;
     if (order.from === 'text' && !hasBegun) {
       runState.value = 'none';
-      trouble.value = { what: 'The run could not be started', error, safe: 'Text and settings are below, as they were.' };
+      trouble.value = {
+        what: 'The run could not be started',
+        error,
+        safe: 'Text and settings are below, as they were.',
+      };
       return;
     }
     runState.value = 'failed';
