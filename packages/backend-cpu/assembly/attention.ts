@@ -16,7 +16,7 @@ export const HEADS: i32 = 16;
 export const QUERIES: i32 = 32;
 const BLOCK: i32 = 32;
 
-/** A tile of queries at work. The pointers are into the scratch block; `dk` is padded to 4. */
+/** A tile of queries at work. The pointers are into the scratch block; `dk` is padded to 8. */
 @unmanaged
 class Tile {
   rows: i32 = 0;
@@ -29,6 +29,8 @@ class Tile {
   sum: usize = 0; // [32]
   limit: usize = 0; // i32 [32]: how many keys of the block at hand each query sees
   block: usize = 0; // [BLOCK, dk]
+  lanes: usize = 0; // sums of `scores4x2`
+  wide: i32 = 0; // whether the engine joins vectors to 256 bits
 }
 
 // @ts-ignore: decorator
@@ -37,13 +39,22 @@ function up4(n: i32): i32 {
   return (n + 3) & ~3;
 }
 
-function openTile(scratch: usize, rows: i32, dk: i32, dv: i32): Tile {
+// @ts-ignore: decorator
+@inline
+function up8(n: i32): i32 {
+  return (n + 7) & ~7;
+}
+
+function openTile(scratch: usize, rows: i32, dk: i32, dv: i32, wide: i32): Tile {
   const tile = changetype<Tile>(scratch + SCRATCH_WORK);
   const padded = up4(rows);
   tile.rows = rows;
   tile.dk = dk;
   tile.dv = dv;
+  tile.wide = wide;
   let at = scratch + SCRATCH_WORK + 64;
+  tile.lanes = at;
+  at += 256;
   tile.top = at;
   at += QUERIES * 4;
   tile.sum = at;
@@ -82,60 +93,90 @@ function attend(tile: Tile, k: usize, kStride: usize, v: usize, vStride: usize, 
   weigh(tile, v, vStride, n);
 }
 
-/** p = q k^T: four queries by two keys at a time. */
+/**
+ * p = q k^T. The elements of a row are summed in eight lanes, then those; two queries by two keys at a time, or four by
+ * two where vectors are joined to 256 bits.
+ */
 function scores(tile: Tile, keys: usize, stride: usize, n: i32): void {
   const bytes = <usize>tile.dk << 2;
-  for (let i = 0; i < tile.rows; i += 4) {
-    const q = tile.q + <usize>i * bytes;
-    const p = tile.p + (<usize>(i * BLOCK) << 2);
-    if (ASC_FEATURE_SIMD) {
+  if (ASC_FEATURE_SIMD) {
+    const step = tile.wide ? 4 : 2;
+    for (let i = 0; i < tile.rows; i += step) {
+      const q = tile.q + <usize>i * bytes;
+      const p = tile.p + (<usize>(i * BLOCK) << 2);
       for (let j = 0; j < n; j += 2) {
         const k0 = keys + <usize>j * stride;
-        const k1 = keys + <usize>min(j + 1, n - 1) * stride;
-        let a0 = zero(), a1 = zero(), a2 = zero(), a3 = zero(), b0 = zero(), b1 = zero(), b2 = zero(), b3 = zero();
-        const q1 = q + bytes, q2 = q1 + bytes, q3 = q2 + bytes;
-        for (let c: usize = 0; c < bytes; c += 16) {
-          const u = v128.load(k0 + c), w = v128.load(k1 + c);
-          const x0 = v128.load(q + c);
-          a0 = madd(x0, u, a0);
-          b0 = madd(x0, w, b0);
-          const x1 = v128.load(q1 + c);
-          a1 = madd(x1, u, a1);
-          b1 = madd(x1, w, b1);
-          const x2 = v128.load(q2 + c);
-          a2 = madd(x2, u, a2);
-          b2 = madd(x2, w, b2);
-          const x3 = v128.load(q3 + c);
-          a3 = madd(x3, u, a3);
-          b3 = madd(x3, w, b3);
-        }
-        const s = sums4(a0, a1, a2, a3), r = sums4(b0, b1, b2, b3);
-        const at = p + (<usize>j << 2);
         // With n odd, the second column of the last pair is beyond n, inside the row of 32, and never read.
-        store<f32>(at, f32x4.extract_lane(s, 0));
-        store<f32>(at, f32x4.extract_lane(s, 1), BLOCK * 4);
-        store<f32>(at, f32x4.extract_lane(s, 2), BLOCK * 8);
-        store<f32>(at, f32x4.extract_lane(s, 3), BLOCK * 12);
-        store<f32>(at, f32x4.extract_lane(r, 0), 4);
-        store<f32>(at, f32x4.extract_lane(r, 1), BLOCK * 4 + 4);
-        store<f32>(at, f32x4.extract_lane(r, 2), BLOCK * 8 + 4);
-        store<f32>(at, f32x4.extract_lane(r, 3), BLOCK * 12 + 4);
-      }
-    } else {
-      for (let r = 0; r < 4; r++) {
-        const qr = q + <usize>r * bytes;
-        for (let j = 0; j < n; j++) {
-          const kj = keys + <usize>j * stride;
-          let s: f32 = 0, u: f32 = 0;
-          for (let c: usize = 0; c < bytes; c += 8) {
-            s += load<f32>(qr + c) * load<f32>(kj + c);
-            u += load<f32>(qr + c, 4) * load<f32>(kj + c, 4);
-          }
-          store<f32>(p + (<usize>(r * BLOCK + j) << 2), s + u);
-        }
+        const k1 = keys + <usize>min(j + 1, n - 1) * stride;
+        const at = p + (<usize>j << 2);
+        if (tile.wide) scores4x2(q, bytes, k0, k1, at, tile.lanes);
+        else scores2x2(q, bytes, k0, k1, at);
       }
     }
+    return;
   }
+  for (let i = 0; i < tile.rows; i++) {
+    const q = tile.q + <usize>i * bytes;
+    const p = tile.p + (<usize>(i * BLOCK) << 2);
+    for (let j = 0; j < n; j++) {
+      const k = keys + <usize>j * stride;
+      let s: f32 = 0, u: f32 = 0;
+      for (let c: usize = 0; c < bytes; c += 8) {
+        s += load<f32>(q + c) * load<f32>(k + c);
+        u += load<f32>(q + c, 4) * load<f32>(k + c, 4);
+      }
+      store<f32>(p + (<usize>j << 2), s + u);
+    }
+  }
+}
+
+function scores2x2(q0: usize, bytes: usize, k0: usize, k1: usize, out: usize): void {
+  const q1 = q0 + bytes;
+  let a0 = zero(), a1 = zero(), b0 = zero(), b1 = zero(), c0 = zero(), c1 = zero(), d0 = zero(), d1 = zero();
+  for (let c: usize = 0; c < bytes; c += 32) {
+    const u0 = v128.load(k0 + c), u1 = v128.load(k0 + c, 16), w0 = v128.load(k1 + c), w1 = v128.load(k1 + c, 16);
+    const x0 = v128.load(q0 + c), x1 = v128.load(q0 + c, 16);
+    a0 = madd(x0, u0, a0), a1 = madd(x1, u1, a1), b0 = madd(x0, w0, b0), b1 = madd(x1, w1, b1);
+    const y0 = v128.load(q1 + c), y1 = v128.load(q1 + c, 16);
+    c0 = madd(y0, u0, c0), c1 = madd(y1, u1, c1), d0 = madd(y0, w0, d0), d1 = madd(y1, w1, d1);
+  }
+  const s = sums4(f32x4.add(a0, a1), f32x4.add(b0, b1), f32x4.add(c0, c1), f32x4.add(d0, d1));
+  v128.store64_lane(out, s, 0);
+  v128.store64_lane(out, s, 1, BLOCK * 4);
+}
+
+/** `lanes` is where the sums are stored, 256 bytes: neighbours together, for the engine to join them. */
+function scores4x2(q0: usize, bytes: usize, k0: usize, k1: usize, out: usize, lanes: usize): void {
+  const q1 = q0 + bytes, q2 = q1 + bytes, q3 = q2 + bytes;
+  let a0 = zero(), a1 = zero(), b0 = zero(), b1 = zero(), c0 = zero(), c1 = zero(), d0 = zero(), d1 = zero();
+  let e0 = zero(), e1 = zero(), f0 = zero(), f1 = zero(), g0 = zero(), g1 = zero(), h0 = zero(), h1 = zero();
+  for (let c: usize = 0; c < bytes; c += 32) {
+    const u0 = v128.load(k0 + c), u1 = v128.load(k0 + c, 16), w0 = v128.load(k1 + c), w1 = v128.load(k1 + c, 16);
+    const x0 = v128.load(q0 + c), x1 = v128.load(q0 + c, 16);
+    a0 = madd(x0, u0, a0), a1 = madd(x1, u1, a1), b0 = madd(x0, w0, b0), b1 = madd(x1, w1, b1);
+    const y0 = v128.load(q1 + c), y1 = v128.load(q1 + c, 16);
+    c0 = madd(y0, u0, c0), c1 = madd(y1, u1, c1), d0 = madd(y0, w0, d0), d1 = madd(y1, w1, d1);
+    const z0 = v128.load(q2 + c), z1 = v128.load(q2 + c, 16);
+    e0 = madd(z0, u0, e0), e1 = madd(z1, u1, e1), f0 = madd(z0, w0, f0), f1 = madd(z1, w1, f1);
+    const t0 = v128.load(q3 + c), t1 = v128.load(q3 + c, 16);
+    g0 = madd(t0, u0, g0), g1 = madd(t1, u1, g1), h0 = madd(t0, w0, h0), h1 = madd(t1, w1, h1);
+  }
+  v128.store(lanes, a0), v128.store(lanes, a1, 16), v128.store(lanes, b0, 32), v128.store(lanes, b1, 48);
+  v128.store(lanes, c0, 64), v128.store(lanes, c1, 80), v128.store(lanes, d0, 96), v128.store(lanes, d1, 112);
+  v128.store(lanes, e0, 128), v128.store(lanes, e1, 144), v128.store(lanes, f0, 160), v128.store(lanes, f1, 176);
+  v128.store(lanes, g0, 192), v128.store(lanes, g1, 208), v128.store(lanes, h0, 224), v128.store(lanes, h1, 240);
+  for (let half: usize = 0; half < 2; half++) {
+    const from = lanes + half * 128, to = out + half * (BLOCK * 8);
+    const s = sums4(joined(from), joined(from + 32), joined(from + 64), joined(from + 96));
+    v128.store64_lane(to, s, 0);
+    v128.store64_lane(to, s, 1, BLOCK * 4);
+  }
+}
+
+// @ts-ignore: decorator
+@inline
+function joined(at: usize): v128 {
+  return f32x4.add(v128.load(at), v128.load(at, 16));
 }
 
 /** The scores of query i to weights, with the rescaling of what it has summed so far. */
@@ -191,6 +232,7 @@ function weigh(tile: Tile, values: usize, stride: usize, n: i32): void {
     const o = tile.o + <usize>i * row;
     let c: usize = 0;
     if (ASC_FEATURE_SIMD) {
+      if (tile.wide) for (; c + 64 <= row; c += 64) weigh4x16(p, o + c, row, values + c, stride, n);
       for (; c + 32 <= row; c += 32) {
         const o0 = o + c, o1 = o0 + row, o2 = o1 + row, o3 = o2 + row;
         let a0 = v128.load(o0), b0 = v128.load(o0, 16), a1 = v128.load(o1), b1 = v128.load(o1, 16);
@@ -233,6 +275,30 @@ function weigh(tile: Tile, values: usize, stride: usize, n: i32): void {
   }
 }
 
+/** Four queries by sixteen columns, where vectors are joined to 256 bits. */
+function weigh4x16(p: usize, o0: usize, row: usize, v: usize, stride: usize, n: i32): void {
+  const o1 = o0 + row, o2 = o1 + row, o3 = o2 + row;
+  let a0 = v128.load(o0), a1 = v128.load(o0, 16), a2 = v128.load(o0, 32), a3 = v128.load(o0, 48);
+  let b0 = v128.load(o1), b1 = v128.load(o1, 16), b2 = v128.load(o1, 32), b3 = v128.load(o1, 48);
+  let c0 = v128.load(o2), c1 = v128.load(o2, 16), c2 = v128.load(o2, 32), c3 = v128.load(o2, 48);
+  let d0 = v128.load(o3), d1 = v128.load(o3, 16), d2 = v128.load(o3, 32), d3 = v128.load(o3, 48);
+  for (const e = p + (<usize>n << 2); p < e; p += 4, v += stride) {
+    const v0 = v128.load(v), v1 = v128.load(v, 16), v2 = v128.load(v, 32), v3 = v128.load(v, 48);
+    const x = v128.load32_splat(p);
+    a0 = madd(v0, x, a0), a1 = madd(v1, x, a1), a2 = madd(v2, x, a2), a3 = madd(v3, x, a3);
+    const y = v128.load32_splat(p, BLOCK * 4);
+    b0 = madd(v0, y, b0), b1 = madd(v1, y, b1), b2 = madd(v2, y, b2), b3 = madd(v3, y, b3);
+    const z = v128.load32_splat(p, BLOCK * 8);
+    c0 = madd(v0, z, c0), c1 = madd(v1, z, c1), c2 = madd(v2, z, c2), c3 = madd(v3, z, c3);
+    const t = v128.load32_splat(p, BLOCK * 12);
+    d0 = madd(v0, t, d0), d1 = madd(v1, t, d1), d2 = madd(v2, t, d2), d3 = madd(v3, t, d3);
+  }
+  v128.store(o0, a0), v128.store(o0, a1, 16), v128.store(o0, a2, 32), v128.store(o0, a3, 48);
+  v128.store(o1, b0), v128.store(o1, b1, 16), v128.store(o1, b2, 32), v128.store(o1, b3, 48);
+  v128.store(o2, c0), v128.store(o2, c1, 16), v128.store(o2, c2, 32), v128.store(o2, c3, 48);
+  v128.store(o3, d0), v128.store(o3, d1, 16), v128.store(o3, d2, 32), v128.store(o3, d3, 48);
+}
+
 /** out = o / sum for query i. */
 function finish(tile: Tile, i: i32, out: usize): void {
   const o = tile.o + (<usize>(i * tile.dv) << 2);
@@ -250,18 +316,18 @@ function partialBytes(C: i32): usize {
 /**
  * Arguments: qLatent, qRope, T, H, C, R, qLatentStride, qLatentHead, qRopeStride, qRopeHead, pages, pageTable (i32),
  * rowsPerPage, rowBytes, pageBytes, format (0 f32, 1 bf16), scale, start (query t sees start + t + 1 rows), out,
- * outStride, outHead, splits, rowsPerSplit (a multiple of 32), partials. Units are T x ceil(H / 16) x splits.
+ * outStride, outHead, splits, rowsPerSplit (a multiple of 32), partials, wide. Units are T x ceil(H / 16) x splits.
  */
 export function latentAttention(args: usize, begin: i32, end: i32, scratch: usize): void {
   const H = arg(args, 3), C = arg(args, 4), R = arg(args, 5), pages = argPtr(args, 10), table = argPtr(args, 11);
   const pageRows = arg(args, 12), rowBytes = <usize>arg(args, 13), pageBytes = <usize>arg(args, 14), half = arg(args, 15);
   const scale = argF(args, 16), start = arg(args, 17), splits = arg(args, 21), splitRows = arg(args, 22);
   const tiles = (H + HEADS - 1) / HEADS;
-  const dk = up4(C + R);
+  const dk = up8(C + R), wide = arg(args, 24);
   for (let u = begin; u < end; u++) {
     const split = u % splits, h0 = ((u / splits) % tiles) * HEADS, t = u / (splits * tiles);
     const rows = min(HEADS, H - h0);
-    const tile = openTile(scratch, rows, dk, C);
+    const tile = openTile(scratch, rows, dk, C, wide);
     for (let i = 0; i < rows; i++) {
       const h = <usize>(h0 + i), tt = <usize>t;
       const latent = argPtr(args, 0) + ((tt * <usize>arg(args, 6) + h * <usize>arg(args, 7)) << 2);
@@ -336,7 +402,7 @@ export function combineAttention(args: usize, begin: i32, end: i32): void {
 
 /**
  * Arguments: q ([T, H, Dn + R]), qStride, qHead, T, H, Dn, R, kNope, kStride, kHead, kRope, kRopeStride, kRopeHead (0:
- * shared by the heads), v, vStride, vHead, Dv, start (query t sees keys 0 .. start + t), scale, out, outStride, outHead.
+ * shared by the heads), v, vStride, vHead, Dv, start (query t sees keys 0 .. start + t), scale, out, outStride, outHead, wide.
  * Units are H x ceil(T / 32), the longest first.
  */
 export function causalAttention(args: usize, begin: i32, end: i32, scratch: usize): void {
@@ -344,11 +410,11 @@ export function causalAttention(args: usize, begin: i32, end: i32, scratch: usiz
   const H = arg(args, 4), start = arg(args, 17), scale = argF(args, 18);
   const kStride = <usize>arg(args, 8) << 2, kRopeStride = <usize>arg(args, 11) << 2, vStride = <usize>arg(args, 14) << 2;
   const tiles = (T + QUERIES - 1) / QUERIES;
-  const dk = up4(Dn + R);
+  const dk = up8(Dn + R), wide = arg(args, 22);
   for (let u = begin; u < end; u++) {
     const h = <usize>(u % H), t0 = (tiles - 1 - u / H) * QUERIES;
     const rows = min(QUERIES, T - t0);
-    const tile = openTile(scratch, rows, dk, Dv);
+    const tile = openTile(scratch, rows, dk, Dv, wide);
     for (let i = 0; i < rows; i++) {
       const from = q + ((<usize>(t0 + i) * <usize>arg(args, 1) + h * <usize>arg(args, 2)) << 2);
       setQuery(tile, i, 0, from, Dn + R, scale);

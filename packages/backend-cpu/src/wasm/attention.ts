@@ -67,7 +67,7 @@ export function latentAttention(job: Job, o: LatentAttention): void {
   const { tokens, heads, latent, rope, start } = o;
   if (tokens <= 0) return;
   const width = latent + rope;
-  checkWork(HEADS * (width + 4 + latent) + BLOCK * (width + 4));
+  checkWork(HEADS * (width + 8 + latent) + BLOCK * (width + 8));
   const length = start + tokens;
   let splitRows = SPLIT_ROWS;
   while (splitRows * SPLITS < length) splitRows *= 2;
@@ -108,7 +108,8 @@ export function latentAttention(job: Job, o: LatentAttention): void {
     .word(outHead)
     .word(splits)
     .word(splitRows)
-    .word(partials);
+    .word(partials)
+    .word(job.arena.wide ? 1 : 0);
   job.run();
   if (splits === 1) return;
   job
@@ -193,5 +194,6 @@ export function causalAttention(job: Job, o: CausalAttention): void {
     .float(o.scale)
     .word(o.out)
     .word(o.outStride ?? heads * value)
-    .word(o.outHead ?? value);
+    .word(o.outHead ?? value)
+    .word(job.arena.wide ? 1 : 0);
 }
