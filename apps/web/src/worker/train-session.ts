@@ -18,6 +18,8 @@ import type { RunStore } from './train-store.ts';
 const SAMPLES = 20;
 /** Held-out sequences that are evaluated with each sample. */
 const EVALUATED = 16;
+/** Milliseconds between two looks at a text that is being written. */
+const TELL_EVERY = 50;
 /** Milliseconds between two saves, at least; a save that takes long makes them rarer. */
 const SAVE_EVERY = 15_000;
 const SAVE_SHARE = 30;
@@ -265,7 +267,13 @@ export class TrainSession implements TrainApi {
       return sample;
     };
     const { seed } = facts.settings;
-    const text = await writeSample(files, backend, { prompt, seed, onText: (part) => tell(part, false) });
+    let toldAt = Number.NEGATIVE_INFINITY;
+    const onText = (part: string) => {
+      if (performance.now() - toldAt < TELL_EVERY) return;
+      toldAt = performance.now();
+      tell(part, false);
+    };
+    const text = await writeSample(files, backend, { prompt, seed, onText });
     const sample = tell(text, true);
     samples.push(sample);
     return sample;
