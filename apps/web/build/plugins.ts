@@ -5,7 +5,8 @@ import { join } from 'node:path';
 import type { Plugin } from 'vite';
 
 /** Files of a checkpoint that the page reads; what else lies in the folder (a README) is left there. */
-const MODEL_FILE = /^(?:config|generation_config|tokenizer|tokenizer_config|model\.safetensors\.index)\.json$|\.(?:safetensors|jinja)$/;
+const MODEL_FILE =
+  /^(?:config|generation_config|tokenizer|tokenizer_config|model\.safetensors\.index)\.json$|\.(?:safetensors|jinja)$/;
 
 /**
  * Serves the files of a model's folder under `models/<hash of its contents>/`, and puts them beside the page when it is

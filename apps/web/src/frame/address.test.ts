@@ -3,7 +3,9 @@ import { expect, test } from 'vitest';
 import { formatAddress, PLACES, parseAddress } from './address.ts';
 
 test('what is written into the address is read from it', () => {
-  const parameters = fc.dictionary(fc.string({ minLength: 1 }), fc.string()).filter((values) => !('__proto__' in values));
+  const parameters = fc
+    .dictionary(fc.string({ minLength: 1 }), fc.string())
+    .filter((values) => !('__proto__' in values));
   fc.assert(
     fc.property(fc.constantFrom(...PLACES), parameters, (place, values) => {
       const read = parseAddress(formatAddress(place, values));

@@ -1,6 +1,7 @@
 /** Tokens in sentences: as one can see them, with their spaces. */
-import type { Alternative, TextToken, TokenPiece } from '../worker/model-api.ts';
+
 import { percent } from '../ui/numbers.ts';
+import type { Alternative, TextToken, TokenPiece } from '../worker/model-api.ts';
 
 /** A token in quotes, with what cannot be seen made visible. */
 export function quoted(token: TokenPiece | TextToken): string {
@@ -31,7 +32,8 @@ export function likelihood(token: TextToken): string {
   if (place === 0 && second !== undefined) {
     return `${name} was the most likely token with ${own}; the next, ${quoted(second)}, had ${percent(Math.exp(second.logprob))}.`;
   }
-  const rank = place === -1 ? `not among the ${token.alternatives.length} most likely tokens` : `the ${ORDINALS[place]}`;
+  const rank =
+    place === -1 ? `not among the ${token.alternatives.length} most likely tokens` : `the ${ORDINALS[place]}`;
   if (first === undefined) return `${name} had ${own}.`;
   return `${name} was ${rank} with ${own}; the first, ${quoted(first)}, had ${percent(Math.exp(first.logprob))}.`;
 }

@@ -39,7 +39,7 @@ export function TokenText({ label, probabilities = false, shares = null, small =
     });
   };
   const onPointerOver = ({ target: over }: PointerEvent) => {
-    const position = over instanceof HTMLElement ? over.dataset['position'] : undefined;
+    const position = over instanceof HTMLElement ? over.dataset.position : undefined;
     if (position !== undefined) selected.value = Number(position);
   };
 

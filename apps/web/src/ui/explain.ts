@@ -33,7 +33,12 @@ const TODO: Readonly<Record<string, string>> = {
 
 export function explain(error: unknown): Explanation {
   if (isMarianaError(error)) {
-    return { happened: sentence(error.message), safe: SAFE[error.code] ?? NOTHING_LOST, todo: TODO[error.code] ?? '', code: error.code };
+    return {
+      happened: sentence(error.message),
+      safe: SAFE[error.code] ?? NOTHING_LOST,
+      todo: TODO[error.code] ?? '',
+      code: error.code,
+    };
   }
   if (error instanceof DOMException && error.name === 'QuotaExceededError') {
     return {

@@ -1,6 +1,6 @@
 /** The backends that a browser has: which can be had, and why the others cannot. */
 import { type Backend, MarianaError } from '@mariana/core';
-import type { BackendChoice, BackendFacts, BackendName, BackendOffer } from './model-api.ts';
+import type { BackendChoice, BackendFacts, BackendOffer } from './model-api.ts';
 
 /** Asks the browser; starts nothing. */
 export async function offeredBackends(): Promise<BackendOffer[]> {
@@ -12,12 +12,14 @@ export async function offeredBackends(): Promise<BackendOffer[]> {
 async function webgpuOffer(): Promise<BackendOffer> {
   const { gpu } = navigator;
   if (gpu === undefined) {
-    const note = 'this browser has no WebGPU; a current Chrome, Edge, Firefox or Safari on a page served by HTTPS may have it';
+    const note =
+      'this browser has no WebGPU; a current Chrome, Edge, Firefox or Safari on a page served by HTTPS may have it';
     return { name: 'webgpu', available: false, note };
   }
   const adapter = await gpu.requestAdapter().catch(() => null);
   if (adapter === null) {
-    const note = 'the browser has WebGPU but found no graphics processor for it; check that hardware acceleration is on';
+    const note =
+      'the browser has WebGPU but found no graphics processor for it; check that hardware acceleration is on';
     return { name: 'webgpu', available: false, note };
   }
   const { vendor, architecture, description } = adapter.info;

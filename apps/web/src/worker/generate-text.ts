@@ -1,14 +1,7 @@
 /** One request for text: reads the prompt, generates, and tells what came at most some thirty times a second. */
 import { MarianaError } from '@mariana/core';
 import type { GeneratedChunk, Model } from '@mariana/runtime';
-import type {
-  GenerateEvent,
-  GenerateRequest,
-  GenerateResult,
-  TextToken,
-  Timings,
-  TokenPiece,
-} from './model-api.ts';
+import type { GenerateEvent, GenerateRequest, GenerateResult, TextToken, Timings, TokenPiece } from './model-api.ts';
 import type { Loaded } from './model-engine.ts';
 
 /** Milliseconds between two events: pictures need no more, and each event costs the page some drawing. */

@@ -2,7 +2,14 @@
  * The model in use and its one text. Loading another model leaves the one in use until the new one is there; a text goes
  * on where it stands, on whatever backend.
  */
-import { type Backend, type CheckpointFiles, isMarianaError, isMoeLayer, MarianaError, MemoryFiles } from '@mariana/core';
+import {
+  type Backend,
+  type CheckpointFiles,
+  isMarianaError,
+  isMoeLayer,
+  MarianaError,
+  MemoryFiles,
+} from '@mariana/core';
 import { Model, type Session } from '@mariana/runtime';
 import { startBackend } from './backends.ts';
 import { DownloadMeter } from './download-meter.ts';

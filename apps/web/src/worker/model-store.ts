@@ -44,7 +44,12 @@ export class StoredFiles implements CheckpointFiles {
   readonly #folder: FileSystemDirectoryHandle | null;
   readonly #manifest: Manifest;
 
-  private constructor(url: string, folder: FileSystemDirectoryHandle | null, manifest: Manifest, options: StoreOptions) {
+  private constructor(
+    url: string,
+    folder: FileSystemDirectoryHandle | null,
+    manifest: Manifest,
+    options: StoreOptions,
+  ) {
     this.#url = url.endsWith('/') ? url : `${url}/`;
     this.#remote = new UrlFiles(url, { signal: options.signal });
     this.name = this.#remote.name;
@@ -249,7 +254,10 @@ async function readManifest(folder: FileSystemDirectoryHandle): Promise<Manifest
 }
 
 /** A GGUF file at an address as the runtime wants files that it cannot list: the model is called `model.gguf`. */
-export async function openStoredGguf(url: URL, options: StoreOptions): Promise<{ files: CheckpointFiles; stored: StoredFiles }> {
+export async function openStoredGguf(
+  url: URL,
+  options: StoreOptions,
+): Promise<{ files: CheckpointFiles; stored: StoredFiles }> {
   const slash = url.pathname.lastIndexOf('/') + 1;
   const own = decodeURIComponent(url.pathname.slice(slash));
   const folder = new URL(url);

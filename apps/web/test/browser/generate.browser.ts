@@ -126,7 +126,10 @@ describe('generating', () => {
     await page.getByRole('button', { name: 'Generate', exact: true }).waitFor();
     await expect.poll(() => requested.findIndex((path) => path.includes('worker'))).toBeGreaterThan(0);
     // The page has drawn itself when it starts its worker.
-    const scripts = requested.slice(0, requested.findIndex((path) => path.includes('worker')));
+    const scripts = requested.slice(
+      0,
+      requested.findIndex((path) => path.includes('worker')),
+    );
     const compressed = scripts
       .filter((path) => path.endsWith('.js'))
       .map((path) => gzipSync(readFileSync(`${SITE}${path}`)).byteLength);

@@ -12,7 +12,9 @@ const EXAMPLE = fileURLToPath(new URL('../../../../examples/minimal-page', impor
 const OUT = fileURLToPath(new URL('../../.cache/minimal-page', import.meta.url));
 
 test('has fewer than 40 lines in all', () => {
-  const lines = readdirSync(EXAMPLE).map((file) => readFileSync(join(EXAMPLE, file), 'utf8').trimEnd().split('\n').length);
+  const lines = readdirSync(EXAMPLE).map(
+    (file) => readFileSync(join(EXAMPLE, file), 'utf8').trimEnd().split('\n').length,
+  );
   expect(lines.reduce((sum, count) => sum + count, 0)).toBeLessThan(40);
 });
 

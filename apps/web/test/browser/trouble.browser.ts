@@ -58,7 +58,10 @@ describe('a model that cannot be had', () => {
     await page.getByRole('button', { name: 'Dismiss' }).click();
     await page.getByLabel('Tokens at most').fill('3');
     await page.getByRole('button', { name: 'Go on' }).click();
-    await page.locator('.token').nth(text.length + 2).waitFor();
+    await page
+      .locator('.token')
+      .nth(text.length + 2)
+      .waitFor();
     expect(visitor.errors).toEqual([]);
   });
 });
@@ -75,7 +78,9 @@ describe('what a browser or a page lacks', () => {
     const bare = await serveSite(SITE, { isolated: false });
     await using visitor = await visit(browser, bare);
     await modelLoaded(visitor.page);
-    await visitor.page.getByText(/one thread: texts come slower and are the same.*Cross-Origin-Opener-Policy/).waitFor();
+    await visitor.page
+      .getByText(/one thread: texts come slower and are the same.*Cross-Origin-Opener-Policy/)
+      .waitFor();
     expect(await visitor.page.locator('.model-status').textContent()).toContain('1 thread');
     await generate(visitor.page, 3);
     expect(visitor.errors).toEqual([]);
@@ -145,7 +150,9 @@ describe('visits', () => {
     const other = await context.newPage();
     await other.bringToFront();
     await expect
-      .poll(() => page.evaluate(() => document.querySelectorAll('.token:not(.token-given)').length), { timeout: 60_000 })
+      .poll(() => page.evaluate(() => document.querySelectorAll('.token:not(.token-given)').length), {
+        timeout: 60_000,
+      })
       .toBe(150);
     await page.bringToFront();
     await page.getByText(/ended: /).waitFor();

@@ -38,35 +38,38 @@ describe.each([
   ['desktop', { width: 1280, height: 900 }],
   ['phone', { width: 360, height: 740 }],
 ] as const)('%s', (device, viewport) => {
-  test.each(['light', 'dark'] as const)('%s: pictures, nothing serious for axe, nothing wider than the view', async (colorScheme) => {
-    await using visitor = await visit(browser, site, { viewport, colorScheme, reducedMotion: 'reduce' });
-    const { page } = visitor;
-    const findings: string[] = [];
-    const look = async (place: string) => {
-      const image = device === 'desktop' && colorScheme === 'light' ? place : undefined;
-      await picture(page, `${place}-${device}-${colorScheme}`, image);
-      findings.push(...(await seriousFindings(page)).map((finding) => `${place}: ${finding}`));
-      const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
-      if (overflow > 0) findings.push(`${place}: ${overflow} pixels wider than the view`);
-    };
-    await modelLoaded(page);
-    await generate(page, 120);
-    await page.locator('.place:not([hidden]) .token').nth(30).hover();
-    await look('generate');
-    await page.getByRole('link', { name: 'Inside' }).click();
-    await page.getByRole('heading', { name: 'Attention', exact: true }).waitFor();
-    await page.locator('.chart svg').nth(4).waitFor();
-    await page.locator('.place:not([hidden]) .token').nth(40).hover();
-    await look('inside');
-    await page.getByRole('link', { name: 'Model card' }).click();
-    await page.locator('.place:not([hidden]) .chart svg').first().waitFor();
-    await look('model-card');
-    await page.getByRole('link', { name: 'Train' }).click();
-    await page.getByRole('button', { name: /Start/ }).waitFor();
-    await look('train');
-    expect(findings).toEqual([]);
-    expect(visitor.errors).toEqual([]);
-  });
+  test.each(['light', 'dark'] as const)(
+    '%s: pictures, nothing serious for axe, nothing wider than the view',
+    async (colorScheme) => {
+      await using visitor = await visit(browser, site, { viewport, colorScheme, reducedMotion: 'reduce' });
+      const { page } = visitor;
+      const findings: string[] = [];
+      const look = async (place: string) => {
+        const image = device === 'desktop' && colorScheme === 'light' ? place : undefined;
+        await picture(page, `${place}-${device}-${colorScheme}`, image);
+        findings.push(...(await seriousFindings(page)).map((finding) => `${place}: ${finding}`));
+        const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+        if (overflow > 0) findings.push(`${place}: ${overflow} pixels wider than the view`);
+      };
+      await modelLoaded(page);
+      await generate(page, 120);
+      await page.locator('.place:not([hidden]) .token').nth(30).hover();
+      await look('generate');
+      await page.getByRole('link', { name: 'Inside' }).click();
+      await page.getByRole('heading', { name: 'Attention', exact: true }).waitFor();
+      await page.locator('.chart svg').nth(4).waitFor();
+      await page.locator('.place:not([hidden]) .token').nth(40).hover();
+      await look('inside');
+      await page.getByRole('link', { name: 'Model card' }).click();
+      await page.locator('.place:not([hidden]) .chart svg').first().waitFor();
+      await look('model-card');
+      await page.getByRole('link', { name: 'Train' }).click();
+      await page.getByRole('button', { name: /Start/ }).waitFor();
+      await look('train');
+      expect(findings).toEqual([]);
+      expect(visitor.errors).toEqual([]);
+    },
+  );
 });
 
 test('inside: each token has its experts, attention and cache, and every place keeps its state', async () => {

@@ -1,8 +1,9 @@
 /** The built page on a server of its own, as a host would serve it, with the faults that the tests want. */
-import { createServer, type Server } from 'node:http';
+
 import { createReadStream, existsSync, statSync } from 'node:fs';
-import { extname, join, normalize } from 'node:path';
+import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { extname, join, normalize } from 'node:path';
 
 const TYPES: Readonly<Record<string, string>> = {
   '.html': 'text/html; charset=utf-8',

@@ -60,7 +60,7 @@ export async function generate(page: Page, tokens: number): Promise<void> {
 export async function picture(page: Page, name: string, image?: string): Promise<void> {
   mkdirSync(PICTURES, { recursive: true });
   await page.screenshot({ path: `${PICTURES}/${name}.png`, fullPage: true });
-  if (image === undefined || !process.env['MARIANA_UPDATE_IMAGES']) return;
+  if (image === undefined || !process.env.MARIANA_UPDATE_IMAGES) return;
   mkdirSync(IMAGES, { recursive: true });
   await page.screenshot({ path: `${IMAGES}/${image}.png` });
 }

@@ -23,7 +23,7 @@ export function AnotherModel() {
           if (address.value.trim() !== '') openModel({ kind: 'url', url: address.value });
         }}
       >
-        <div class="field">
+        <div class="field another-address">
           <label for="address">Address of a folder as Hugging Face lays it out, or of a GGUF file</label>
           <input
             id="address"
@@ -40,7 +40,13 @@ export function AnotherModel() {
       </form>
       <div class="field">
         <label for="folder">Folder on this computer (nothing is uploaded)</label>
-        <input id="folder" type="file" multiple webkitdirectory onChange={({ currentTarget }) => pick(currentTarget)} />
+        <input
+          id="folder"
+          type="file"
+          multiple
+          ref={(input) => void input?.toggleAttribute('webkitdirectory', true)}
+          onChange={({ currentTarget }) => pick(currentTarget)}
+        />
       </div>
       <div class="row">
         <button type="button" onClick={() => openModel({ kind: 'default' })}>

@@ -69,12 +69,11 @@ export default function Generate() {
           </p>
         </div>
         {failure && <Problem error={failure.error} what={failure.what} dismiss={dismissTextFailure} />}
-        <div class="generate-output">
-          {tokens.value.length > 0 && <TokenText label="The text" probabilities />}
-        </div>
+        <div class="generate-output">{tokens.value.length > 0 && <TokenText label="The text" probabilities />}</div>
         {tokens.value.length > 0 && (
           <p class="quiet figures">
-            Underlined by probability, from {'0 %'} <span class="scale" aria-hidden="true" /> to 100 %. Grey: the prompt.
+            Underlined by probability, from {'0 %'} <span class="scale" aria-hidden="true" /> to 100 %. Grey: the
+            prompt.
           </p>
         )}
       </div>
@@ -97,7 +96,8 @@ const ENDS = {
 function statusLine(): string {
   const { firstToken, tokensPerSecond } = timings.value;
   const run = running.value;
-  if (run?.reading && firstToken === null) return `Reading the prompt: ${run.reading.done} of ${run.reading.total} tokens`;
+  if (run?.reading && firstToken === null)
+    return `Reading the prompt: ${run.reading.done} of ${run.reading.total} tokens`;
   const parts: string[] = [];
   const made = tokens.value.filter(({ logprob }) => logprob !== null).length;
   if (made > 0) parts.push(`${made} tokens`);

@@ -12,7 +12,6 @@ import {
   loading,
   notice,
   offers,
-  openModel,
   sourceName,
 } from '../../state/engine.ts';
 import { explain } from '../../ui/explain.ts';
@@ -91,9 +90,9 @@ function Notices() {
       ))}
       {!globalThis.crossOriginIsolated && (
         <p class="quiet">
-          This page is not isolated from others, so it has no shared memory and the CPU computes on one thread: texts come
-          slower and are the same. Whoever hosts it can change that with two headers, Cross-Origin-Opener-Policy: same-origin
-          and Cross-Origin-Embedder-Policy: require-corp.
+          This page is not isolated from others, so it has no shared memory and the CPU computes on one thread: texts
+          come slower and are the same. Whoever hosts it can change that with two headers, Cross-Origin-Opener-Policy:
+          same-origin and Cross-Origin-Embedder-Policy: require-corp.
         </p>
       )}
       {kept && (

@@ -48,14 +48,17 @@ export function AttentionFigure({ config, active }: { config: ModelConfig; activ
   const shares = row === null ? null : all.map((_, position) => (position < row.length ? row[position]! / most : null));
   return (
     <Figure title="Attention" finding={finding} table={table}>
-      <div class="row" role="group" aria-label="Layer">
-        <span class="quiet">Layer</span>
+      <fieldset class="row plain">
+        <legend class="visually-hidden">Layer</legend>
+        <span class="quiet" aria-hidden="true">
+          Layer
+        </span>
         {range(layers).map((one) => (
           <button key={one} type="button" aria-pressed={one === layer} onClick={() => choose(one)}>
             {one}
           </button>
         ))}
-      </div>
+      </fieldset>
       <div class="attention">
         <HeadMap head={head} size={size} version={version} height={320} layer={layer} />
         <TokenText label={`Attention of head ${head}, on the text`} shares={shares} />

@@ -43,7 +43,13 @@ export function CacheFigure({ config, drafts, active }: CacheFigureProps) {
         draw={(plot) => ({
           marginLeft: 64,
           x: { label: 'tokens', domain: [0, columns] },
-          y: { label: 'cache', domain: [0, columns * cost.plain], ticks: 5, tickFormat: (value: number) => bytes(value), grid: true },
+          y: {
+            label: 'cache',
+            domain: [0, columns * cost.plain],
+            ticks: 5,
+            tickFormat: (value: number) => bytes(value),
+            grid: true,
+          },
           marks: kinds.flatMap(({ name, each }) => [
             plot.lineY(ends(columns, each), { x: 'tokens', y: 'size', stroke: 'currentColor', strokeOpacity: 0.4 }),
             plot.areaY(ends(count, each), { x: 'tokens', y: 'size', fill: 'currentColor', fillOpacity: 0.25 }),

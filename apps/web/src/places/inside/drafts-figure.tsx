@@ -34,16 +34,14 @@ export function DraftsFigure({ drafts }: { drafts: boolean }) {
         <>
           <div class="drafts" role="img" aria-label={finding}>
             {fates.map((fate, position) => (
-              <span
-                key={position}
-                class={`draft-${fate}${position === shown?.position ? ' draft-shown' : ''}`}
-              >
+              <span key={position} class={`draft-${fate}${position === shown?.position ? ' draft-shown' : ''}`}>
                 {MARKS[fate]}
               </span>
             ))}
           </div>
           <p class="quiet figures">
-            ✓ the draft was right, and the token came with the one before; × it was wrong, and cost little. {draftOf(shown)}
+            ✓ the draft was right, and the token came with the one before; × it was wrong, and cost little.{' '}
+            {draftOf(shown)}
           </p>
         </>
       )}

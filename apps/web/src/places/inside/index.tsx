@@ -72,7 +72,9 @@ export default function Inside({ active }: PlaceProps) {
           )}
           {!hasRoutes && moeLayers.length > 0 && (
             <p class="quiet">
-              {canGoOn() ? 'Looking at the text …' : 'This text is of another model. Generate anew to look inside this one.'}
+              {canGoOn()
+                ? 'Looking at the text …'
+                : 'This text is of another model. Generate anew to look inside this one.'}
             </p>
           )}
           {hasRoutes && <LoadFigures routes={routes} version={version} />}

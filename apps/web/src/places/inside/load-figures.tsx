@@ -45,7 +45,12 @@ export function LoadFigures({ routes, version }: { routes: Routes; version: numb
             x: { label: `expert of layer ${layers[large]}`, ticks: ticksOf(experts, width), tickSize: 0, padding: 0.2 },
             y: { label: 'tokens (%)', domain: [0, 100 * most], ticks: 4 },
             marks: [
-              plot.barY(bars, { x: 'expert', y: 'share', fill: 'currentColor', title: ({ share }) => percent(share / 100) }),
+              plot.barY(bars, {
+                x: 'expert',
+                y: 'share',
+                fill: 'currentColor',
+                title: ({ share }) => percent(share / 100),
+              }),
               plot.ruleY([100 * even], { stroke: 'var(--ink)', strokeDasharray: '4 3' }),
               plot.text([{ share: 100 * even }], {
                 y: 'share',
@@ -67,11 +72,17 @@ export function LoadFigures({ routes, version }: { routes: Routes; version: numb
             x: { label: 'expert', domain: range(experts), ticks: ticksOf(experts, width), tickSize: 0, padding: 0.05 },
             y: { label: 'layer', domain: layers, tickSize: 0, padding: 0.05 },
             color: { type: 'linear', domain: [0, 100 * most], ...amountScale() },
-            marks: [plot.cell(cells, { x: 'expert', y: 'layer', fill: 'share', title: ({ share }) => percent(share / 100) })],
+            marks: [
+              plot.cell(cells, { x: 'expert', y: 'layer', fill: 'share', title: ({ share }) => percent(share / 100) }),
+            ],
           })}
         />
       </Figure>
-      <Figure title="Doubt of the routers: entropy of their scores" finding={entropyFinding(routes)} table={entropyTable}>
+      <Figure
+        title="Doubt of the routers: entropy of their scores"
+        finding={entropyFinding(routes)}
+        table={entropyTable}
+      >
         <Chart
           height={Math.max(200, 40 + 56 * Math.min(layers.length, 8))}
           label="Entropy of the router's scores by token, for each layer"

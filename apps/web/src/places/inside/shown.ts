@@ -13,9 +13,9 @@ export interface ShownLayers {
 const parameters = parametersOf('inside');
 
 export const shownLayers: ReadonlySignal<ShownLayers> = computed(() => ({
-  experts: whole(parameters.value['experts']),
-  attention: whole(parameters.value['attention']),
-  head: whole(parameters.value['head']),
+  experts: whole(parameters.value.experts),
+  attention: whole(parameters.value.attention),
+  head: whole(parameters.value.head),
 }));
 
 export function show(change: Partial<ShownLayers>): void {

@@ -36,10 +36,10 @@ describe('experts', () => {
 
   test('what stands out is said, with what would be even', () => {
     expect(loadFinding(routes)).toBe(
-      'Layer 1 sent 100 % of this text to expert 0; even would be 50 %; no expert was left out.',
+      'Layer 1 sent 100 % of this text to expert 0; even would be 50.0 %; no expert was left out.',
     );
     expect(tokenFinding(routes, seen[1]!, token(1, ' dragon'))).toBe(
-      'For “␣dragon” layer 1 was most decided: 75 % of its weight went to expert 0; 50 % each would be even among the 2 chosen.',
+      'For “␣dragon” layer 1 was most decided: 75.0 % of its weight went to expert 0; 50.0 % each would be even among the 2 chosen.',
     );
     expect(entropyFinding(routes)).toBe(
       'The router of layer 1 is surest, with 1 bits of doubt a token; that of layer 2 least, with 1.50; the most there can ' +
@@ -70,9 +70,9 @@ test('attention is told from token to token', () => {
   const tokens = [token(0, 'The'), token(1, ' cat'), token(2, ' sat')];
   const attention = { layer: 3, position: 2, weights: Float32Array.of(0.2, 0.2, 0.6, 0.5, 0.25, 0.25) };
   expect(attentionFinding(attention, 1, tokens)).toBe(
-    'From “␣sat”, head 1 of layer 3 looks most at “The”, 2 tokens before it: 50 % of its attention; even would be 33.3 %.',
+    'From “␣sat”, head 1 of layer 3 looks most at “The”, 2 tokens before it: 50.0 % of its attention; even would be 33.3 %.',
   );
-  expect(attentionFinding(attention, 0, tokens)).toContain('looks most at itself: 60 %');
+  expect(attentionFinding(attention, 0, tokens)).toContain('looks most at itself: 60.0 %');
 });
 
 test('drafts are counted as right, wrong or not made', () => {
@@ -84,6 +84,6 @@ test('drafts are counted as right, wrong or not made', () => {
   ];
   const fates = draftFates(tokens);
   expect(fates).toEqual(['given', 'right', 'none', 'wrong']);
-  expect(draftFinding(fates)).toBe('Of 2 drafts 1 were right, 50 %: 3 tokens in 2 steps of the model, 1.50 a step.');
+  expect(draftFinding(fates)).toBe('Of 2 drafts 1 were right, 50.0 %: 3 tokens in 2 steps of the model, 1.50 a step.');
   expect(draftFinding(['given'])).toBe('No token has been drafted yet.');
 });

@@ -14,7 +14,11 @@ export interface Routes {
 }
 
 /** Shares of a token's weight that one layer sends to its experts: k pairs, largest first. */
-export function choices(routes: Routes, routing: TokenRouting, layerIndex: number): { expert: number; share: number }[] {
+export function choices(
+  routes: Routes,
+  routing: TokenRouting,
+  layerIndex: number,
+): { expert: number; share: number }[] {
   const { k } = routes;
   const at = layerIndex * k;
   const weights = Array.from(routing.weights.subarray(at, at + k));
@@ -54,7 +58,8 @@ export function loadFinding(routes: Routes): string {
   }
   const idle = load.reduce((sum, row) => sum + row.filter((share) => share === 0).length, 0);
   const even = percent(routes.k / routes.experts);
-  const rest = idle === 0 ? 'no expert was left out' : `${idle} of ${load.length * routes.experts} experts got none of it`;
+  const rest =
+    idle === 0 ? 'no expert was left out' : `${idle} of ${load.length * routes.experts} experts got none of it`;
   return `Layer ${routes.layers[layer]} sent ${percent(most)} of this text to expert ${expert}; even would be ${even}; ${rest}.`;
 }
 
@@ -73,7 +78,9 @@ export function tokenFinding(routes: Routes, routing: TokenRouting, token: TextT
 
 /** Mean entropy of the router's scores in each MoE layer, in bits. */
 export function meanEntropy({ layers, seen }: Routes): number[] {
-  return layers.map((_, index) => seen.reduce((sum, { entropy }) => sum + entropy[index]!, 0) / Math.max(1, seen.length));
+  return layers.map(
+    (_, index) => seen.reduce((sum, { entropy }) => sum + entropy[index]!, 0) / Math.max(1, seen.length),
+  );
 }
 
 export function entropyFinding(routes: Routes): string {
@@ -81,7 +88,8 @@ export function entropyFinding(routes: Routes): string {
   const most = means.indexOf(Math.max(...means));
   const least = means.indexOf(Math.min(...means));
   const limit = `${number(Math.log2(routes.experts))} bits, when all ${routes.experts} experts score the same`;
-  if (most === least) return `The router of layer ${routes.layers[0]} has ${number(means[0]!)} bits of doubt; at most ${limit}.`;
+  if (most === least)
+    return `The router of layer ${routes.layers[0]} has ${number(means[0]!)} bits of doubt; at most ${limit}.`;
   return (
     `The router of layer ${routes.layers[least]} is surest, with ${number(means[least]!)} bits of doubt a token; that of ` +
     `layer ${routes.layers[most]} least, with ${number(means[most]!)}; the most there can be are ${limit}.`
@@ -107,18 +115,15 @@ export function attentionRow({ position, weights }: TokenAttention, head: number
   return weights.subarray(head * (position + 1), (head + 1) * (position + 1));
 }
 
-export function attentionFinding(
-  attention: TokenAttention,
-  head: number,
-  tokens: readonly TextToken[],
-): string {
+export function attentionFinding(attention: TokenAttention, head: number, tokens: readonly TextToken[]): string {
   const row = attentionRow(attention, head);
   let best = 0;
   for (const [position, weight] of row.entries()) if (weight > row[best]!) best = position;
   const [from, to] = [tokens[attention.position], tokens[best]];
   if (from === undefined || to === undefined) return '';
   const back = attention.position - best;
-  const where = back === 0 ? 'itself' : `${quoted(to)}, ${back === 1 ? 'the token before it' : `${back} tokens before it`}`;
+  const where =
+    back === 0 ? 'itself' : `${quoted(to)}, ${back === 1 ? 'the token before it' : `${back} tokens before it`}`;
   return (
     `From ${quoted(from)}, head ${head} of layer ${attention.layer} looks most at ${where}: ${percent(row[best]!)} of its ` +
     `attention; even would be ${percent(1 / row.length)}.`

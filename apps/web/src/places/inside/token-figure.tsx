@@ -34,7 +34,13 @@ export function TokenFigure({ routes }: { routes: Routes }) {
         of={[routing, routes.experts, routes.layers.length, most, isDark.value]}
         draw={(plot, width) => ({
           marginLeft: 48,
-          x: { label: 'expert', domain: range(routes.experts), tickSize: 0, ticks: ticksOf(routes.experts, width), padding: 0.1 },
+          x: {
+            label: 'expert',
+            domain: range(routes.experts),
+            tickSize: 0,
+            ticks: ticksOf(routes.experts, width),
+            padding: 0.1,
+          },
           y: { label: 'layer', domain: routes.layers, tickSize: 0, padding: 0.1 },
           color: { type: 'linear', domain: [0, most], ...amountScale() },
           marks: [
