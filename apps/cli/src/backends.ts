@@ -12,7 +12,10 @@ export interface BackendOptions {
   readonly wideVectors?: boolean;
 }
 
-const BACKENDS: Readonly<Record<string, (options: BackendOptions) => Promise<Backend>>> = {
+/** Starts a backend; `say` is told what there was to choose. */
+type Start = (options: BackendOptions, say: (line: string) => void) => Promise<Backend>;
+
+const BACKENDS: Readonly<Record<string, Start>> = {
   cpu: async ({ wideVectors = true, ...options }) => {
     const { canWidenVectors, cpu } = await import('@mariana/backend-cpu');
     return cpu({ ...options, wideVectors: wideVectors && canWidenVectors() });
@@ -26,6 +29,18 @@ const BACKENDS: Readonly<Record<string, (options: BackendOptions) => Promise<Bac
     }
     return (await import('@mariana/backend-reference')).reference();
   },
+  auto: async ({ wideVectors = true, ...options }, say) => {
+    const { autoBackend } = await import('@mariana/auto-backend');
+    const { canWidenVectors } = await import('@mariana/backend-cpu');
+    return autoBackend({
+      ...options,
+      wideVectors: wideVectors && canWidenVectors(),
+      onChoice: ({ name, candidates }) => {
+        const reasons = candidates.map((one) => `${one.name} ${one.verdict} (${one.reason})`);
+        say(`computing on ${name}: ${reasons.join(', ')}`);
+      },
+    });
+  },
 };
 
 /** Names of the backends, the default first. */
@@ -35,11 +50,16 @@ const backendNames: readonly string[] = Object.keys(BACKENDS);
  * Starts a backend.
  *
  * @param name - One of `backendNames`. Default: the first.
+ * @param say - Told, in a line, what `auto` chose and why.
  * @throws MarianaError `USAGE` for an unknown name; what the backend throws where it does not work.
  */
-export async function openBackend(name: string = backendNames[0]!, options: BackendOptions = {}): Promise<Backend> {
+export async function openBackend(
+  name: string = backendNames[0]!,
+  options: BackendOptions = {},
+  say: (line: string) => void = () => {},
+): Promise<Backend> {
   const open = Object.hasOwn(BACKENDS, name) ? BACKENDS[name] : undefined;
-  if (open !== undefined) return open(options);
+  if (open !== undefined) return open(options, say);
   throw new MarianaError('USAGE', `there is no backend ${JSON.stringify(name)}; there are ${backendNames.join(', ')}`, {
     details: { backend: name, backends: backendNames },
   });

@@ -69,7 +69,7 @@ const SPECULATE = 'draft tokens by multi-token prediction: the same text, faster
 function addModelOptions(command: Command): Command {
   return command
     .requiredOption('--model <place>', MODEL, text)
-    .option('--backend <name>', 'what computes: cpu or reference (default: cpu)', text)
+    .option('--backend <name>', 'what computes: cpu, reference or auto (the fastest there is; default: cpu)', text)
     .addOption(
       new Option(
         '--weights <format>',

@@ -27,12 +27,18 @@ export interface LoadedModel extends Disposable {
 export async function loadModel(options: ModelOptions, io: Io, { mtp = false } = {}): Promise<LoadedModel> {
   const started = performance.now();
   const { weights, threads, wideVectors } = options;
-  const backend = await openBackend(options.backend, {
-    ...(weights !== undefined && { weights }),
-    ...(threads !== undefined && { threads }),
-    ...(wideVectors !== undefined && { wideVectors }),
-  });
   const quiet = options.quiet === true;
+  const backend = await openBackend(
+    options.backend,
+    {
+      ...(weights !== undefined && { weights }),
+      ...(threads !== undefined && { threads }),
+      ...(wideVectors !== undefined && { wideVectors }),
+    },
+    (line) => {
+      if (!quiet) remark(io, line);
+    },
+  );
   const progress = new Progress(io, { label: `loading ${options.model}`, amount: bytes, quiet });
   try {
     const model = await Model.load(options.model, {

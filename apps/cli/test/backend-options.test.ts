@@ -28,6 +28,19 @@ test('integer weights change the log-probabilities by as little as they should',
   expect(Math.abs(int4! - native!)).toBeLessThan(0.5);
 });
 
+test('auto says what it chose among what, and computes what the cpu backend does', async () => {
+  const args = ['generate', '--model', MODEL, '--ids', '5,6,7', '--max-tokens', '4', '--temperature', '0'];
+  const threads = ['--threads', '1'];
+  const [chosen, quiet, cpu] = await batch([
+    [...args, '--json', '--backend', 'auto', ...threads],
+    [...args, '--json', '--backend', 'auto', '--quiet', ...threads],
+    [...args, '--json', '--backend', 'cpu', ...threads],
+  ]);
+  expect(chosen!.stderr).toMatch(/computing on \S+: node-gpu \S+ \(.+\), webgpu \S+ \(.+\), cpu \S+ \(.+\)\n/);
+  expect(quiet!.stderr).not.toContain('computing on');
+  expect(json(chosen!).ids).toEqual(json(cpu!).ids);
+});
+
 test.each([
   [['--weights', 'int3'], 'USAGE'],
   [['--threads', '0'], 'USAGE'],

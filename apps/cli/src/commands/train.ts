@@ -42,6 +42,9 @@ export async function train(file: string | undefined, flags: TrainFlags, io: Io)
   const backend = await openBackend(
     settings.backend,
     settings.threads === undefined ? {} : { threads: settings.threads },
+    (line) => {
+      if (!quiet) remark(io, line);
+    },
   );
   try {
     await makeFolder(settings.out);
