@@ -1,5 +1,6 @@
 /** Model configs: reading, writing, presets, and what follows from them. */
 export { supportedArchitectures, supportedModelTypes } from './architecture.ts';
+export { configText } from './config-text.ts';
 export { configToJson } from './config-to-json.ts';
 export type {
   Fp8Quantization,

@@ -5,6 +5,7 @@
 import { mkdir, statfs } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import {
+  configText,
   GGUF_QUANTS,
   type GgufQuant,
   ggufModel,
@@ -105,7 +106,7 @@ async function toSafetensors(opened: OpenedCheckpoint, out: string, options: Con
     ...(options.maxShardBytes !== undefined && { maxShardBytes: options.maxShardBytes }),
   });
   const texts = {
-    'config.json': `${JSON.stringify(model.config, null, 2)}\n`,
+    'config.json': configText(model.config),
     ...(tokenizer && namedFiles(tokenizer)),
   };
   for (const [name, text] of Object.entries(texts)) {

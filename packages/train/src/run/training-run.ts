@@ -3,7 +3,7 @@
  * another loop goes on; so does another process, from the checkpoint.
  */
 
-import type { ByteSink, ByteSource } from '@mariana/core';
+import { type ByteSink, type ByteSource, configText } from '@mariana/core';
 import { openFolder, writeFile, writeWeights } from '#platform';
 import { type ExportDType, exportConfig, exportTensors } from '../export/export-model.ts';
 import type { TrainableModel } from '../model/trainable-model.ts';
@@ -164,7 +164,7 @@ export class TrainingRun implements AsyncIterable<TrainingProgress>, Disposable 
    * @throws MarianaError `FILE_WRITE_FAILED`
    */
   async save(folder: string, { dtype = 'bf16', files = {} }: SaveOptions = {}): Promise<void> {
-    const config = `${JSON.stringify(exportConfig(this.model.config, dtype), null, 2)}\n`;
+    const config = configText(exportConfig(this.model.config, dtype));
     await writeWeights(folder, exportTensors(this.model, dtype));
     for (const [name, content] of Object.entries({ ...files, 'config.json': config })) {
       const bytes = typeof content === 'string' ? new TextEncoder().encode(content) : content;
