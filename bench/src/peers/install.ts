@@ -4,11 +4,12 @@
  */
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { mkdir, rm, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { arch, platform } from 'node:os';
 import { join } from 'node:path';
 import { note } from '../run-group.ts';
 import { command } from './command.ts';
+import { once } from './once.ts';
 
 const NODE_LLAMA_CPP = '3.22.1';
 const TFJS = '4.22.0';
@@ -72,20 +73,4 @@ export async function llamaPython(folder: string): Promise<string> {
     );
   });
   return join(home, 'bin', 'python');
-}
-
-/** Fills a folder; where that fails half-way nothing is left, so that the next run tries again. */
-async function once(home: string, fill: (home: string) => Promise<void>): Promise<string> {
-  const complete = join(home, 'complete');
-  if (existsSync(complete)) return home;
-  await rm(home, { recursive: true, force: true });
-  await mkdir(home, { recursive: true });
-  try {
-    await fill(home);
-  } catch (error) {
-    await rm(home, { recursive: true, force: true });
-    throw error;
-  }
-  await writeFile(complete, '');
-  return home;
 }
