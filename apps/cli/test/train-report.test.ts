@@ -90,13 +90,22 @@ describe('the picture of loads', () => {
     expect(relativeLoads(lines, '1')).toEqual([
       [0, 2],
       [1, 1],
-      [0, 0],
+      [1, 1],
     ]);
     expect(relativeLoads(lines, '1', 2)).toEqual([
       [0.5, 1.5],
-      [0, 0],
+      [1, 1],
     ]);
     expect(loadHeatmap(lines, 3)).toMatch(/layer 1<.*2 experts<.*step 1<.*step 3</s);
+  });
+
+  it('of a layer that began later are even before', () => {
+    const lines = [metrics(1, { 1: [1, 3] }), metrics(2, { 1: [1, 3], 2: [0, 4] })];
+    expect(relativeLoads(lines, '2')).toEqual([
+      [1, 1],
+      [0, 2],
+    ]);
+    expect(loadHeatmap(lines, 2)).toMatch(/layer 1<.*layer 2</s);
   });
 });
 

@@ -51,16 +51,18 @@ export function loadHeatmap(lines: readonly Metrics[], steps: number): string {
 /** The legend's colours as CSS. */
 export const loadScaleCss = `linear-gradient(90deg, ${COLORS.map((color) => `rgb(${color.join(' ')})`).join(', ')})`;
 
-/** Loads of a layer over the mean, put together over as many steps as one column stands for. */
+/**
+ * Loads of a layer over the mean, put together over as many steps as one column stands for. A layer that did not run yet,
+ * of multi-token prediction that begins later, has no load and is as even as can be.
+ */
 export function relativeLoads(lines: readonly Metrics[], layer: string, columns = COLUMNS): number[][] {
+  const experts = lines.at(-1)!.load[layer]!;
   const size = Math.ceil(lines.length / columns);
   return Array.from({ length: Math.ceil(lines.length / size) }, (_, column) => {
     const part = lines.slice(column * size, (column + 1) * size);
-    const sums = part[0]!.load[layer]!.map((_, expert) =>
-      part.reduce((sum, { load }) => sum + load[layer]![expert]!, 0),
-    );
+    const sums = experts.map((_, expert) => part.reduce((sum, { load }) => sum + (load[layer]?.[expert] ?? 0), 0));
     const mean = sums.reduce((sum, load) => sum + load, 0) / sums.length;
-    return sums.map((load) => (mean === 0 ? 0 : load / mean));
+    return sums.map((load) => (mean === 0 ? 1 : load / mean));
   });
 }
 
