@@ -1,4 +1,5 @@
 /** What the numbers ought to be, and whether they are. A comparison that was disturbed gets no verdict. */
+import { type Goal, judged } from './goal.ts';
 import type { Results } from './results.ts';
 import {
   CACHES,
@@ -12,21 +13,7 @@ import {
   shapeName,
 } from './specs.ts';
 import { isQuiet, median, type Ratio, ratio, select } from './statistics.ts';
-
-export type Verdict = 'met' | 'missed' | 'disturbed';
-
-export interface Goal {
-  readonly name: string;
-  readonly goal: number;
-  /** Whether more is better. */
-  readonly atLeast: boolean;
-  readonly value: number;
-  /** Least and most of the rounds that count. */
-  readonly range: readonly [number, number] | undefined;
-  readonly rounds: number;
-  readonly quietRounds: number;
-  readonly verdict: Verdict;
-}
+import { trainGoals } from './train-report.ts';
 
 const INT8 = mariana('int8');
 
@@ -61,6 +48,7 @@ export function goals(results: Results): Goal[] {
     }
   }
   for (const t of threads) found.push(loadGoal(results, t));
+  found.push(...trainGoals(results, threads));
   return found.filter((goal) => goal !== undefined);
 }
 
@@ -71,14 +59,6 @@ function series([subject, threads, metric]: [string, number, string]) {
 function scaled(of: Ratio | undefined, factor: number): Ratio | undefined {
   if (of === undefined) return undefined;
   return { ...of, value: of.value * factor, least: of.least * factor, most: of.most * factor };
-}
-
-function judged(name: string, goal: number, of: Ratio | undefined, atLeast = true): Goal | undefined {
-  if (of === undefined) return undefined;
-  const { value, least, most, rounds, quietRounds, valid } = of;
-  const met = atLeast ? value >= goal : value <= goal;
-  const verdict = !valid ? 'disturbed' : met ? 'met' : 'missed';
-  return { name, goal, atLeast, value, range: [least, most], rounds, quietRounds, verdict };
 }
 
 /** Of all shapes the one in which the peer comes closest. */

@@ -8,12 +8,16 @@ import { modelFiles, warm } from './model-files.ts';
 import { type GroupName, HELP, type Options, parseOptions } from './options.ts';
 import { cacheFolder } from './peers/cache-folder.ts';
 import { chromium, llamaPython, nodePeers } from './peers/install.ts';
+import { torchPython } from './peers/torch.ts';
 import { report } from './report.ts';
 import { Results } from './results.ts';
 import { note, runGroup, type Spec } from './run-group.ts';
 import { browserSpecs, contextSpecs, formatSpecs, loadSpecs, modelSpecs, type Parts, productSpecs } from './specs.ts';
+import { trainFiles } from './train-files.ts';
+import { trainSpecs } from './train-specs.ts';
 
-const SPECS: Readonly<Record<GroupName, (parts: Parts) => Spec[]>> = {
+/** Groups of the large model; training has a small one of its own. */
+const SPECS: Readonly<Record<Exclude<GroupName, 'train'>, (parts: Parts) => Spec[]>> = {
   model: modelSpecs,
   formats: formatSpecs,
   browser: browserSpecs,
@@ -35,8 +39,7 @@ async function bench(options: Options): Promise<void> {
   const results = new Results(machine());
   const folder = cacheFolder();
   await mkdir(folder, { recursive: true });
-  const model = await modelFiles(folder);
-  const bring = async (name: string, install: (folder: string) => Promise<string>) => {
+  const bring: Bring = async (name, install) => {
     if (!options.peers) return undefined;
     try {
       return await install(folder);
@@ -46,23 +49,37 @@ async function bench(options: Options): Promise<void> {
       return undefined;
     }
   };
-  const node = await bring('node-llama-cpp and TensorFlow.js', nodePeers);
-  const python = await bring('llama.cpp', llamaPython);
-  const browser = await bring('wllama', async () => chromium());
-  const parts = { options, model, node, python, chromium: browser };
-
-  for (const file of model.files) await warm(file);
-  for (const group of options.groups) {
-    const specs = SPECS[group](parts).filter(({ name }) => name.includes(options.subject));
-    await runGroup(results, specs, { name: group, rounds: options.repeats, fresh: group === 'load' });
+  const measure = async (group: GroupName, specs: readonly Spec[]) => {
+    const chosen = specs.filter(({ name }) => name.includes(options.subject));
+    await runGroup(results, chosen, { name: group, rounds: options.repeats, fresh: group === 'load' });
+  };
+  const groups = options.groups.filter((group) => group !== 'train');
+  if (groups.length > 0) {
+    const model = await modelFiles(folder);
+    const parts = { options, model, ...(await peers(bring)) };
+    for (const file of model.files) await warm(file);
+    for (const group of groups) await measure(group, SPECS[group](parts));
   }
-
+  if (options.groups.includes('train')) {
+    const torch = await bring('PyTorch', torchPython);
+    await measure('train', trainSpecs({ options, folder: await trainFiles(folder), torch }));
+  }
   const text = report(results);
   process.stdout.write(`\n${options.quick ? 'A quick run: not for publishing.\n\n' : ''}${text}`);
   const path = options.json ?? defaultPath(results);
   await mkdir(dirname(path), { recursive: true });
   await writeFile(path, `${JSON.stringify(asJson(results, options), null, 2)}\n`);
   note(`\nwritten to ${path}`);
+}
+
+type Bring = (name: string, install: (folder: string) => Promise<string>) => Promise<string | undefined>;
+
+async function peers(bring: Bring) {
+  return {
+    node: await bring('node-llama-cpp and TensorFlow.js', nodePeers),
+    python: await bring('llama.cpp', llamaPython),
+    chromium: await bring('wllama', async () => chromium()),
+  };
 }
 
 function defaultPath({ date }: Results): string {

@@ -1,7 +1,7 @@
 /** The options of `pnpm bench`. */
 import { parseArgs } from 'node:util';
 
-export const GROUPS = ['model', 'formats', 'browser', 'load', 'context', 'products'] as const;
+export const GROUPS = ['model', 'formats', 'browser', 'load', 'context', 'products', 'train'] as const;
 export type GroupName = (typeof GROUPS)[number];
 
 export interface Options {
@@ -30,7 +30,8 @@ export const HELP = `pnpm bench [options]
   --no-peers           Mariana alone: installs and runs no other program
   --json PATH          where to write the results (bench/results/<date>.json)
 
-Models and peers are kept in ~/.cache/mariana-bench (or $MARIANA_BENCH_CACHE), about 8 GB.
+Models and peers are kept in ~/.cache/mariana-bench (or $MARIANA_BENCH_CACHE), about 8 GB, and 6 GB more for
+PyTorch, which only the group train takes ($MARIANA_TORCH_PYTHON: one that is there already).
 `;
 
 /** @returns the options, or null if help is asked for. @throws Error that says which option is wrong */

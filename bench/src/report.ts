@@ -1,5 +1,6 @@
 /** What a run shows: one table for each question, made of the medians of its samples. */
-import { goals, type Verdict } from './goals.ts';
+import type { Verdict } from './goal.ts';
+import { goals } from './goals.ts';
 import type { Results } from './results.ts';
 import {
   BROWSER_DECODE,
@@ -19,6 +20,7 @@ import {
 } from './specs.ts';
 import { medianOf } from './statistics.ts';
 import { digits, table } from './table.ts';
+import { trainTable } from './train-report.ts';
 
 /** All tables of a run as Markdown. */
 export function report(results: Results): string {
@@ -29,6 +31,7 @@ export function report(results: Results): string {
     load(results),
     context(results),
     products(results),
+    trainTable(results, threadsOf(results)),
     goalTable(results),
   ];
   if (results.missing.length > 0) {

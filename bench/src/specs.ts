@@ -1,8 +1,8 @@
 /** The subjects of each group, and what they are asked. */
-import { fileURLToPath } from 'node:url';
 import type { ModelFiles } from './model-files.ts';
 import type { Options } from './options.ts';
 import type { Probe, Spec } from './run-group.ts';
+import { node, program } from './subject-programs.ts';
 import type { ProductAnswer } from './subjects/products.ts';
 
 /** What the specs are made from. Peers that are not there are left out. */
@@ -45,16 +45,6 @@ export const SHAPES = [
   [8192, 1024],
 ] as const;
 export const shapeName = ([rows, cols]: readonly [number, number]) => `${rows} x ${cols}`;
-
-const CONDITIONS = '--conditions=@mariana/source';
-
-function program(name: string): string {
-  return fileURLToPath(new URL(`subjects/${name}`, import.meta.url));
-}
-
-function node(name: string, ...args: (string | number)[]): Pick<Spec, 'command' | 'args'> {
-  return { command: process.execPath, args: [CONDITIONS, program(name), ...args.map(String)] };
-}
 
 /** Token ids that look random and are the same in every run. */
 function ids(count: number, seed: number): number[] {

@@ -1,40 +1,15 @@
 """llama.cpp called natively: the library that PyPI's llama-cpp-python builds, through its low-level C API.
 
-Speaks the protocol of subjects (see ../protocol.ts): one JSON object a line in, one out. The first line out says what
+Speaks the protocol of subjects (see ../serve.ts): one JSON object a line in, one out. The first line out says what
 was loaded and how long it took. Arguments: the GGUF file and the number of threads.
 """
 
 import ctypes
-import json
 import os
 import resource
 import sys
-import time
 
-
-def busy_seconds():
-    """Seconds that the cores have spent on anything at all, stolen time included; None where the system has no /proc."""
-    try:
-        with open("/proc/stat") as stat:
-            user, nice, system, _idle, _iowait, irq, softirq, steal = map(int, stat.readline().split()[1:9])
-    except OSError:
-        return None
-    return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
-
-
-def own_seconds():
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    return usage.ru_utime + usage.ru_stime
-
-
-def timed(work):
-    """Runs `work` and says how long it took, how much of the cores it used, and how many others did."""
-    busy, own, start = busy_seconds(), own_seconds(), time.perf_counter()
-    work()
-    seconds = time.perf_counter() - start
-    own = own_seconds() - own
-    others = None if busy is None else max(0.0, busy_seconds() - busy - own) / seconds
-    return {"ms": seconds * 1e3, "cpuMs": own * 1e3, "otherCores": others}
+from subject import serve, timed
 
 
 class Subject:
@@ -111,32 +86,20 @@ def main():
     made = []
     loading = timed(lambda: made.append(Subject(llama, path, threads, 1024, 512)))
     subject = made[0]
-    say(
-        {
-            "loadMs": loading["ms"],
-            "otherCores": loading["otherCores"],
-            "about": f"llama-cpp-python {llama.__version__}",
-            "system": llama.llama_print_system_info().decode(),
-        }
-    )
-    for line in sys.stdin:
-        request = json.loads(line)
-        if request["do"] == "prefill":
-            say(subject.prefill(request["ids"]))
-        elif request["do"] == "decode":
-            say(subject.decode(request["prompt"], request["ids"]))
-        elif request["do"] == "logits":
-            subject.clear()
-            subject.run(request["ids"])
-            say({"logits": subject.logits(request["size"])})
-        elif request["do"] == "memory":
-            say({"peakBytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024})
-        else:
-            break
 
+    def logits(ids, size):
+        subject.clear()
+        subject.run(ids)
+        return {"logits": subject.logits(size)}
 
-def say(answer):
-    print(json.dumps(answer), flush=True)
+    greeting = {
+        "loadMs": loading["ms"],
+        "otherCores": loading["otherCores"],
+        "about": f"llama-cpp-python {llama.__version__}",
+        "system": llama.llama_print_system_info().decode(),
+    }
+    memory = lambda: {"peakBytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}
+    serve(greeting, {"prefill": subject.prefill, "decode": subject.decode, "logits": logits, "memory": memory})
 
 
 main()
