@@ -32,6 +32,13 @@ const config: KnipConfig = {
       project: [CODE],
       ignoreDependencies: ['@mariana/backend-node-gpu'],
     },
+    'packages/backend-webgpu': {
+      // Started by its path, in a process of its own.
+      entry: ['README.md', 'test/support/probe.ts', 'test/browser/*.ts'],
+      project: [CODE],
+      // Loaded under a name that bundlers do not see.
+      ignoreDependencies: ['webgpu'],
+    },
     'packages/tokenizer': {
       entry: ['README.md'],
       project: [CODE],

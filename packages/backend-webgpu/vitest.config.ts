@@ -1,7 +1,4 @@
 import shared from '../../tooling/vitest.ts';
-import { vulkanVariables } from './test/support/vulkan.ts';
+import { needsGpu } from './test/support/needs-gpu.ts';
 
-// For the workers, which are processes of their own: a driver is found when a process starts.
-Object.assign(process.env, vulkanVariables());
-
-export default shared;
+export default { ...shared, plugins: [needsGpu] };

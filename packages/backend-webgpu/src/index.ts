@@ -1,3 +1,4 @@
 export type { DeviceCounts } from './device/counters.ts';
+export type { Candidates } from './ops/sampling.ts';
 export { type WebGpuOptions, webgpu } from './webgpu.ts';
-export { WebGpuBackend } from './webgpu-backend.ts';
+export { WebGpuBackend, type WebGpuWeights } from './webgpu-backend.ts';

@@ -4,14 +4,20 @@
  */
 import type { TfTensor } from '@mariana/backend-tfjs';
 import {
+  type AttentionOptions,
   type Capabilities,
   checkDtype,
   checkRmsNorm,
   checkSwiglu,
   DenseWeight,
+  type ExpertWeights,
+  type LatentAttentionOptions,
+  type LatentCacheView,
   type LoadWeightOptions,
   MarianaError,
   type MemoryUse,
+  type Routing,
+  type RoutingOptions,
   type Tensor,
   type Weight,
   type WeightFormat,
@@ -19,9 +25,13 @@ import {
 } from '@mariana/core';
 import type { DeviceCounts } from './device/counters.ts';
 import type { DeviceEngine } from './device/engine.ts';
+import { attention, latentAttention } from './ops/attention.ts';
+import { experts } from './ops/experts.ts';
 import { type GpuMatrix, linear, matrixOf, matrixOfTensor, weightRows } from './ops/linear.ts';
 import * as norm from './ops/norm.ts';
 import * as rows from './ops/reduce.ts';
+import { route } from './ops/route.ts';
+import { type Candidates, candidates } from './ops/sampling.ts';
 import { WebGpuPrimitives } from './webgpu-primitives.ts';
 import { matrixBytes, WebGpuWeight } from './weights/gpu-weight.ts';
 import { heldAs } from './weights/held-format.ts';
@@ -35,6 +45,7 @@ export class WebGpuBackend<T extends TfTensor = TfTensor> extends WebGpuPrimitiv
   readonly #engine: DeviceEngine;
   readonly #weights: WebGpuWeights;
   #weightBytes = 0;
+  #pages: { readonly list: Int32Array; readonly tensor: TfTensor } | undefined;
   #disposed = false;
 
   /** Use `webgpu()`. */
@@ -55,6 +66,12 @@ export class WebGpuBackend<T extends TfTensor = TfTensor> extends WebGpuPrimitiv
   /** The device that computes. Shared with TensorFlow.js. */
   get device(): GPUDevice {
     return this.#engine.device;
+  }
+
+  /** The adapter in words, as far as it says what it is. */
+  get adapter(): string {
+    const { vendor, architecture, description } = this.#engine.adapter;
+    return [vendor, architecture, description].filter((part) => part !== '').join(' ') || 'unknown';
   }
 
   /** Kernels dispatched and bytes moved since the device was opened, or since `resetCounts`. */
@@ -142,6 +159,55 @@ export class WebGpuBackend<T extends TfTensor = TfTensor> extends WebGpuPrimitiv
     return w === null || ids.size === 0 ? this.empty(shape, 'f32') : weightRows(this, w, ids, shape);
   }
 
+  override route(logits: Tensor, bias: Tensor | null, options: RoutingOptions): Routing {
+    this.own(logits, ...(bias === null ? [] : [bias]));
+    return route(this, logits, bias, options) ?? super.route(logits, bias, options);
+  }
+
+  /** Reads nothing back: the choice of experts stays on the device. */
+  override async experts(
+    x: Tensor,
+    routing: Pick<Routing, 'indices' | 'weights'>,
+    weights: ExpertWeights,
+  ): Promise<Tensor> {
+    this.own(x, routing.indices, routing.weights);
+    const result = experts(this, x, routing, weights);
+    if (result === null) return super.experts(x, routing, weights);
+    // Made before anything was awaited, so perhaps within a scope of the caller's, which this promise outlives.
+    this.keep(result);
+    try {
+      this.checkIndices('experts', routing.indices, weights.gate.length);
+    } catch (error) {
+      result.dispose();
+      throw error;
+    }
+    return result;
+  }
+
+  override attention(q: Tensor, k: Tensor, v: Tensor, options: AttentionOptions): Tensor {
+    this.own(q, k, v);
+    return attention(this, q, k, v, options) ?? super.attention(q, k, v, options);
+  }
+
+  override latentAttention(q: Tensor, cache: LatentCacheView, options: LatentAttentionOptions): Tensor {
+    this.own(q, cache.pool);
+    return latentAttention(this, q, cache, options) ?? super.latentAttention(q, cache, options);
+  }
+
+  /**
+   * The k largest values of a row of logits and the logarithm of the sum of all their exponentials, in one read of a few
+   * bytes: what a sampler needs of a vocabulary, and with it the probability of each.
+   *
+   * @param logits - F32 [vocab_size], or [1, vocab_size].
+   * @param k - 1 to 1024.
+   * @throws MarianaError `INVALID_ARGUMENT`, `SHAPE_MISMATCH`, `DTYPE_MISMATCH`.
+   */
+  async candidates(logits: Tensor, k: number): Promise<Candidates> {
+    checkDtype('candidates', logits, 'f32');
+    this.own(logits);
+    return candidates(this, logits, k);
+  }
+
   // Weights -------------------------------------------------------------------------------------------------------
 
   override dequantize(weight: Weight): Tensor {
@@ -169,6 +235,21 @@ export class WebGpuBackend<T extends TfTensor = TfTensor> extends WebGpuPrimitiv
 
   override weightBytes(source: Pick<WeightSource, 'format' | 'shape'>, options?: LoadWeightOptions): number {
     return matrixBytes(heldAs(source, this.#wanted(options)).layout);
+  }
+
+  /** The buffer of a page list; all layers of a step have the same one, so it is uploaded once. */
+  pages(list: Int32Array): GPUBuffer {
+    const known = this.#pages;
+    const isSame = known?.list.length === list.length && list.every((page, i) => page === known.list[i]);
+    if (known !== undefined && isSame) return this.#engine.buffer(known.tensor);
+    // As long as the next power of two, so that few sizes of buffers are needed as a sequence grows.
+    const padded = new Int32Array(Math.max(1024, 2 ** Math.ceil(Math.log2(list.length))));
+    padded.set(list);
+    known?.tensor.dispose();
+    const tensor = this.#engine.tensor(padded.length, 'int32');
+    this.#engine.scheduler.write(this.#engine.buffer(tensor), new Uint8Array(padded.buffer));
+    this.#pages = { list: list.slice(), tensor };
+    return this.#engine.buffer(tensor);
   }
 
   /** Gives the device back, with all tensors and weights on it; TensorFlow.js keeps it if it had started it. */

@@ -8,7 +8,6 @@ import {
   allocateTensorData,
   type BinaryOp,
   broadcastShapes,
-  type Capabilities,
   checkDtype,
   checkShape,
   concatShape,
@@ -16,7 +15,6 @@ import {
   fromF32,
   gatherShape,
   isFloatDType,
-  MarianaError,
   type MatmulOptions,
   matmulShape,
   type ReduceOp,
@@ -35,7 +33,6 @@ import {
   transposeShape,
   type UnaryOp,
 } from '@mariana/core';
-import type { DeviceCounts } from './device/counters.ts';
 import type { DeviceEngine } from './device/engine.ts';
 import type { RunKernel } from './kernels/kernel.ts';
 import type { KernelDevice, Output } from './ops/device.ts';

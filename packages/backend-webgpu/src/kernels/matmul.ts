@@ -4,6 +4,7 @@
  * of their own (`linear.ts`).
  */
 import type { Kernel } from './kernel.ts';
+import { rowsDispatch } from './reduce.ts';
 
 /** Rows and columns of a tile; each of 64 threads makes a quarter of a row of eight times four by four values. */
 const TILE = 32;
@@ -17,7 +18,7 @@ export interface MatmulShape {
 }
 
 /**
- * Uniforms: `m`, `n`, `k`; `am`, `ak`, `bk`, `bn` (strides of the matrices); `n1` to `n<rank - 1>` (sizes of the leading
+ * Uniforms: `batch`, `m`, `n`, `k`; `am`, `ak`, `bk`, `bn` (strides of the matrices); `n1` to `n<rank - 1>` (sizes of the leading
  * axes but the first); `sa<axis>`, `sb<axis>` (their strides). y is dense [batch, m, n].
  */
 export function matmulKernel(rank: number): Kernel<MatmulShape> {
@@ -36,13 +37,19 @@ var<workgroup> b_tile: array<array<f32, ${TILE}>, ${DEPTH}>;
 
 @compute @workgroup_size(8, 8)
 fn main(
-  @builtin(workgroup_id) group: vec3<u32>,
+  @builtin(workgroup_id) workgroup: vec3<u32>,
+  @builtin(num_workgroups) workgroups: vec3<u32>,
   @builtin(local_invocation_id) place: vec3<u32>,
   @builtin(local_invocation_index) lane: u32,
 ) {
-  let row0 = group.y * ${TILE}u;
-  let column0 = group.x * ${TILE}u;
-  var rest = group.z;
+  let tile = workgroup.y * workgroups.x + workgroup.x;
+  let across = (uniforms.n + ${TILE - 1}u) / ${TILE}u;
+  let down = (uniforms.m + ${TILE - 1}u) / ${TILE}u;
+  let matrix = tile / (across * down);
+  if (matrix >= uniforms.batch) { return; }
+  let row0 = (tile / across) % down * ${TILE}u;
+  let column0 = tile % across * ${TILE}u;
+  var rest = matrix;
   var a_start = 0u;
   var b_start = 0u;
 ${starts.join('\n')}
@@ -81,7 +88,7 @@ ${starts.join('\n')}
     for (var c = 0u; c < 4u; c++) {
       let column = column0 + place.x * 4u + c;
       if (row < uniforms.m && column < uniforms.n) {
-        y[(group.z * uniforms.m + row) * uniforms.n + column] = sums[r][c];
+        y[(matrix * uniforms.m + row) * uniforms.n + column] = sums[r][c];
       }
     }
   }
@@ -94,11 +101,11 @@ ${starts.join('\n')}
       { name: 'y', access: 'write', element: 'f32' },
     ],
     uniforms: [
-      ...['m', 'n', 'k', 'am', 'ak', 'bk', 'bn'],
+      ...['batch', 'm', 'n', 'k', 'am', 'ak', 'bk', 'bn'],
       ...axes.slice(1).map((axis) => `n${axis}`),
       ...axes.map((axis) => `sa${axis}`),
       ...axes.map((axis) => `sb${axis}`),
     ].map((name) => ({ name, type: 'u32' as const })),
-    dispatch: ({ batch, m, n }) => [Math.ceil(n / TILE), Math.ceil(m / TILE), batch],
+    dispatch: ({ batch, m, n }) => rowsDispatch(batch * Math.ceil(n / TILE) * Math.ceil(m / TILE)),
   };
 }

@@ -25,6 +25,7 @@ export function matmul(
     shape: { batch: sizeOf(batch), m, n },
     buffers: { a: device.buffer(a), b: device.buffer(b), y: buffer },
     uniforms: {
+      batch: sizeOf(batch),
       m,
       n,
       k,
