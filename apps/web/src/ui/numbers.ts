@@ -16,7 +16,8 @@ export function number(value: number): string {
 export function percent(share: number): string {
   const value = 100 * share;
   if (!Number.isFinite(value)) return 'not a number';
-  if (value !== 0 && Math.abs(value) < 0.001) return '< 0.001 %';
+  if (value === 0) return '0 %';
+  if (Math.abs(value) < 0.001) return '< 0.001 %';
   return `${minus(value >= 99.95 ? value.toFixed(0) : value.toPrecision(value < 0.1 ? 2 : 3))} %`.replace('.00 ', ' ');
 }
 

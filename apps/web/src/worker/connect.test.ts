@@ -84,7 +84,9 @@ test('a call is cancelled by its signal', async () => {
   const waiting = connection.call('wait', null, { signal: controller.signal });
   controller.abort();
   await expect(waiting).rejects.toMatchObject({ name: 'AbortError' });
-  await expect(connection.call('wait', null, { signal: controller.signal })).rejects.toMatchObject({ name: 'AbortError' });
+  await expect(connection.call('wait', null, { signal: controller.signal })).rejects.toMatchObject({
+    name: 'AbortError',
+  });
 });
 
 test('closing rejects what is under way and what comes', async () => {

@@ -5,7 +5,10 @@ import type { LoadEvent } from './model-api.ts';
 test('the rate is that of the last seconds, told ten times a second and at the end', () => {
   const told: LoadEvent[] = [];
   let now = 0;
-  const meter = new DownloadMeter((event) => told.push(event), () => now);
+  const meter = new DownloadMeter(
+    (event) => told.push(event),
+    () => now,
+  );
   // 1 MB a second for ten seconds, seen every 20 ms, of which a third was there before.
   for (; now <= 10_000; now += 20) {
     meter.see({ file: 'a', loaded: 5e6 + now * 1000, total: 15e6, kept: 5e6 });
@@ -19,7 +22,10 @@ test('the rate is that of the last seconds, told ten times a second and at the e
 
 test('another file begins anew', () => {
   const told: LoadEvent[] = [];
-  const meter = new DownloadMeter((event) => told.push(event), () => 0);
+  const meter = new DownloadMeter(
+    (event) => told.push(event),
+    () => 0,
+  );
   meter.see({ file: 'a', loaded: 10, total: 10, kept: 0 });
   meter.see({ file: 'b', loaded: 1, total: 10, kept: 0 });
   expect(told).toMatchObject([{ file: 'a' }, { file: 'b', bytesPerSecond: null }]);

@@ -129,7 +129,7 @@ describe('visits', () => {
     await page.getByText('No model is loaded yet').waitFor();
     delay = 0;
     slow.requests.length = 0;
-    await page.reload();
+    await page.getByRole('button', { name: 'Load the default model' }).click();
     await modelLoaded(page);
     const starts = slow.requests
       .filter((request) => request.includes('model.safetensors bytes='))

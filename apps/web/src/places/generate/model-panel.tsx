@@ -12,6 +12,7 @@ import {
   loading,
   notice,
   offers,
+  openDefaultModel,
   sourceName,
 } from '../../state/engine.ts';
 import { explain } from '../../ui/explain.ts';
@@ -29,6 +30,11 @@ export function ModelPanel() {
     <div class="model-panel">
       <div class="row">
         <p>{modelLine()}</p>
+        {loaded.value === null && loading.value === null && (
+          <button type="button" onClick={openDefaultModel}>
+            Load the default model
+          </button>
+        )}
         <BackendField />
         <button type="button" aria-expanded={isOpen.value} onClick={() => (isOpen.value = !isOpen.value)}>
           Another model
