@@ -1,5 +1,6 @@
 /** Every example runs as a reader would run it, and the README shows them as they are. */
 import { execFile } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
@@ -8,11 +9,18 @@ import { readmeExamples } from '../../tooling/readme.ts';
 
 const ROOT_README = new URL('../../README.md', import.meta.url);
 
-async function run(example: string): Promise<string> {
+async function run(example: string, args: readonly string[] = [], env: NodeJS.ProcessEnv = {}): Promise<string> {
   const file = fileURLToPath(new URL(`../${example}/index.ts`, import.meta.url));
-  const { stdout } = await promisify(execFile)(process.execPath, ['--conditions=@mariana/source', file]);
+  const { stdout } = await promisify(execFile)(process.execPath, ['--conditions=@mariana/source', file, ...args], {
+    env: { ...process.env, ...env },
+  });
   return stdout;
 }
+
+/** The Vulkan driver in software that comes with Chromium; a machine with a driver of its own keeps that. */
+const CHROMIUM = '/usr/lib/chromium';
+const SOFTWARE_GPU = { VK_ICD_FILENAMES: `${CHROMIUM}/vk_swiftshader_icd.json`, LD_LIBRARY_PATH: CHROMIUM };
+const noGpu = !existsSync(SOFTWARE_GPU.VK_ICD_FILENAMES);
 
 test('generate streams text, the same for the same seed', async () => {
   const text = await run('generate');
@@ -27,6 +35,25 @@ test('one-layer attends alone', async () => {
 test('swap-backend gives the same numbers', async () => {
   expect(await run('swap-backend')).toBe('256 logits, at most 1e-5 apart\n');
 });
+
+test('tfjs-program takes and gives tensors of tfjs', async () => {
+  expect(await run('tfjs-program')).toBe('true [ 5, 64 ] [ 5, 64 ]\n');
+});
+
+test('three-backends generates on the CPU, and refuses a name that is none', async () => {
+  const ids = await run('three-backends');
+  expect(ids).toMatch(/^(\d+ ){7}\d+\n$/);
+  expect(await run('three-backends', ['cpu'])).toBe(ids);
+  await expect(run('three-backends', ['abacus'])).rejects.toThrow(/name one of cpu, webgpu, node-gpu/);
+});
+
+// That it does so in TensorFlow's C library is tested with that: packages/backend-node-gpu/test/binding.
+test.skipIf(noGpu)(
+  `three-backends generates the same on WebGPU${noGpu ? ` (skipped: no ${CHROMIUM})` : ''}`,
+  async () => {
+    expect(await run('three-backends', ['webgpu'], SOFTWARE_GPU)).toBe(await run('three-backends', ['cpu']));
+  },
+);
 
 test.each(['generate', 'one-layer', 'swap-backend'])('the README shows %s as it is', async (example) => {
   const source = await readFile(new URL(`../${example}/index.ts`, import.meta.url), 'utf8');
