@@ -208,20 +208,23 @@ function map1(op: i32, x: f32): f32 {
 /**
  * One step of AdamW over `n` elements, rounded as the same steps in primitives are. Arguments: parameter, first moment,
  * second moment, gradient, the new values of the first three, n, beta1, 1 - beta1, beta2, 1 - beta2, keep, rootScale,
- * epsilon, stepSize (f32). Units are blocks of 4096 elements.
+ * epsilon, stepSize (f32), a factor on the gradient (a pointer, or 0). Units are blocks of 4096 elements.
  */
 export function adamw(args: usize, begin: i32, end: i32): void {
   const p = argPtr(args, 0), m = argPtr(args, 1), v = argPtr(args, 2), g = argPtr(args, 3);
   const pOut = argPtr(args, 4), mOut = argPtr(args, 5), vOut = argPtr(args, 6);
   const beta1 = load<f32>(args, 32), rest1 = load<f32>(args, 36), beta2 = load<f32>(args, 40), rest2 = load<f32>(args, 44);
   const keep = load<f32>(args, 48), rootScale = load<f32>(args, 52), epsilon = load<f32>(args, 56), step = load<f32>(args, 60);
+  const factorAt = argPtr(args, 16);
+  const factor: f32 = factorAt ? load<f32>(factorAt) : 1;
   let k = <usize>begin * <usize>BLOCK << 2;
   const stop = <usize>min(end * BLOCK, arg(args, 7)) << 2;
   if (ASC_FEATURE_SIMD) {
     const b1 = f32x4.splat(beta1), r1 = f32x4.splat(rest1), b2 = f32x4.splat(beta2), r2 = f32x4.splat(rest2);
     const kept = f32x4.splat(keep), scale = f32x4.splat(rootScale), eps = f32x4.splat(epsilon), size = f32x4.splat(step);
+    const share = f32x4.splat(factor);
     for (; k + 16 <= stop; k += 16) {
-      const gradient = v128.load(g + k);
+      const gradient = f32x4.mul(v128.load(g + k), share);
       const first = f32x4.add(f32x4.mul(v128.load(m + k), b1), f32x4.mul(gradient, r1));
       const second = f32x4.add(f32x4.mul(v128.load(v + k), b2), f32x4.mul(f32x4.mul(gradient, gradient), r2));
       const root = f32x4.add(f32x4.mul(f32x4.sqrt(second), scale), eps);
@@ -231,7 +234,7 @@ export function adamw(args: usize, begin: i32, end: i32): void {
     }
   }
   for (; k < stop; k += 4) {
-    const gradient = load<f32>(g + k);
+    const gradient = load<f32>(g + k) * factor;
     const first = load<f32>(m + k) * beta1 + gradient * rest1;
     const second = load<f32>(v + k) * beta2 + gradient * gradient * rest2;
     const root = sqrt<f32>(second) * rootScale + epsilon;

@@ -12,6 +12,7 @@ import { convert, quantizeTiles } from './convert';
 import { adamw, binary, choose, unary } from './elementwise';
 import { findFp8Nan as findNan } from './formats';
 import { gemm } from './gemm';
+import { attentionSlopes, crossEntropyGradients, rmsNormGradients, squaredNorm, sumExponentials, swigluGradients } from './gradients';
 import { matmulInt4 } from './int4';
 import { matmulInt8 } from './int8';
 import { matvecBf16, matvecF32, matvecFp8 } from './matvec';
@@ -63,6 +64,12 @@ function call(kernel: i32, args: usize, begin: i32, end: i32, scratch: usize, ke
     case 33: scatterAdd(args, begin, end); break;
     case 34: choose(args, begin, end); break;
     case 35: adamw(args, begin, end); break;
+    case 36: squaredNorm(args, begin, end); break;
+    case 37: swigluGradients(args, begin, end); break;
+    case 38: rmsNormGradients(args, begin, end); break;
+    case 39: sumExponentials(args, begin, end); break;
+    case 40: crossEntropyGradients(args, begin, end); break;
+    case 41: attentionSlopes(args, begin, end); break;
     default: unreachable();
   }
 }

@@ -55,7 +55,7 @@ function maxOf(x: usize, n: i32): f32 {
 
 // @ts-ignore: decorator
 @inline
-function upper(v: v128): v128 {
+export function upper(v: v128): v128 {
   return v128.shuffle<f32>(v, v, 2, 3, 2, 3);
 }
 

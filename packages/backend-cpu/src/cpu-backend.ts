@@ -5,13 +5,17 @@
  */
 import { ReferenceBackend } from '@mariana/backend-reference';
 import {
+  type AdamWAllOptions,
   type AdamWOptions,
   type AdamWState,
+  type AttentionGradients,
   type AttentionOptions,
+  type AttentionPass,
   allocateTensorData,
   type BinaryOp,
   bytesPerElement,
   type Capabilities,
+  type CrossEntropy,
   checkDtype,
   checkShape,
   dtypeOfData,
@@ -19,6 +23,7 @@ import {
   type LatentAttentionOptions,
   type LatentCacheView,
   type LoadWeightOptions,
+  type MatmulGroupsOptions,
   type MatmulOptions,
   type MemoryUse,
   matmulShape,
@@ -26,10 +31,12 @@ import {
   type QuantizedActivations,
   type ReduceOp,
   type ReduceOptions,
+  type RmsNormGradients,
   type Routing,
   type RoutingOptions,
   type Shape,
   Storage,
+  type SwigluGradients,
   sizeOf,
   type Tensor,
   type TensorData,
@@ -39,14 +46,17 @@ import {
   type WeightFormat,
   type WeightSource,
 } from '@mariana/core';
-import { adamw } from './ops/adamw.ts';
+import { adamw, adamwAll, squaredNorms } from './ops/adamw.ts';
 import { attention, latentAttention } from './ops/attention.ts';
+import { attentionGradients } from './ops/attention-gradients.ts';
 import { cast } from './ops/cast.ts';
 import { copyElements } from './ops/copy-elements.ts';
 import { binary, unary } from './ops/elementwise.ts';
 import { experts } from './ops/experts.ts';
+import { crossEntropy, crossEntropyGradients, rmsNormGradients, swigluGradients } from './ops/gradients.ts';
 import { embed, groupedLinear, linear } from './ops/linear.ts';
 import { matmul } from './ops/matmul.ts';
+import { matmulGroups, matmulWithinGroups } from './ops/matmul-groups.ts';
 import { concat, gather, slice, writeRows } from './ops/movement.ts';
 import { quantizeActivations } from './ops/quantize-activations.ts';
 import { reduce } from './ops/reduce.ts';
@@ -283,6 +293,19 @@ export class CpuBackend extends ReferenceBackend {
     return experts(this, x, routing, weights) ?? super.experts(x, routing, weights);
   }
 
+  override matmulGroups(
+    x: Tensor,
+    counts: readonly number[],
+    weights: readonly Tensor[],
+    options?: MatmulGroupsOptions,
+  ): Tensor {
+    return matmulGroups(this, x, counts, weights, options) ?? super.matmulGroups(x, counts, weights, options);
+  }
+
+  override matmulWithinGroups(a: Tensor, b: Tensor, counts: readonly number[]): Tensor[] {
+    return matmulWithinGroups(this, a, b, counts);
+  }
+
   override attention(q: Tensor, k: Tensor, v: Tensor, options: AttentionOptions): Tensor {
     return attention(this, q, k, v, options) ?? super.attention(q, k, v, options);
   }
@@ -297,6 +320,38 @@ export class CpuBackend extends ReferenceBackend {
 
   override adamw(state: AdamWState, gradient: Tensor, options: AdamWOptions): AdamWState {
     return adamw(this, state, gradient, options) ?? super.adamw(state, gradient, options);
+  }
+
+  override adamwAll(
+    states: readonly AdamWState[],
+    gradients: readonly Tensor[],
+    options: AdamWAllOptions,
+  ): AdamWState[] {
+    return adamwAll(this, states, gradients, options) ?? super.adamwAll(states, gradients, options);
+  }
+
+  override squaredNorms(tensors: readonly Tensor[]): Tensor {
+    return squaredNorms(this, tensors);
+  }
+
+  override swigluGradients(gradient: Tensor, gate: Tensor, up: Tensor): SwigluGradients {
+    return swigluGradients(this, gradient, gate, up);
+  }
+
+  override rmsNormGradients(gradient: Tensor, x: Tensor, weight: Tensor, epsilon: number): RmsNormGradients {
+    return rmsNormGradients(this, gradient, x, weight, epsilon);
+  }
+
+  override attentionGradients(gradient: Tensor, pass: AttentionPass, options: AttentionOptions): AttentionGradients {
+    return attentionGradients(this, gradient, pass, options) ?? super.attentionGradients(gradient, pass, options);
+  }
+
+  override crossEntropy(logits: Tensor, targets: Tensor): CrossEntropy {
+    return crossEntropy(this, logits, targets);
+  }
+
+  override crossEntropyGradients(gradient: Tensor, logits: Tensor, targets: Tensor, normalizers: Tensor): Tensor {
+    return crossEntropyGradients(this, gradient, logits, targets, normalizers);
   }
 
   // Weights -------------------------------------------------------------------------------------------------------

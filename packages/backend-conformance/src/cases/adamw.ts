@@ -1,11 +1,11 @@
 /** One step of AdamW: the parameter within what its roundings explain, moments in the dtypes they came in. */
-import type { Shape } from '@mariana/core';
+import type { Shape, Tensor } from '@mariana/core';
 import fc from 'fast-check';
 import { shape, valueSeed } from '../arbitraries.ts';
 import { type CaseDefinition, example, property } from '../conformance-case.ts';
 import { count } from '../oracle/indexing.ts';
 import { randomFrom, reals } from '../random.ts';
-import { divisionError, floorOf, relativeError, U } from '../tolerance.ts';
+import { divisionError, floorOf, gamma, relativeError, U } from '../tolerance.ts';
 import type { Workbench } from '../workbench.ts';
 
 const GROUP = 'adamw';
@@ -119,5 +119,90 @@ export const adamwCases: readonly CaseDefinition[] = [
     await bench.refuses('a longer gradient', 'SHAPE_MISMATCH', () => backend.adamw(state, long, options));
     await bench.refuses('an integer gradient', 'DTYPE_MISMATCH', () => backend.adamw(state, ints, options));
     await bench.refuses('step 0', 'INVALID_ARGUMENT', () => backend.adamw(state, vector(), { ...options, step: 0 }));
+  }),
+
+  property(
+    GROUP,
+    'moves all parameters as it moves each by its scaled gradient',
+    {
+      arbitrary: fc.record({
+        shapes: fc.array(shape({ rank: [0, 2], elements: 500 }), { maxLength: 5 }),
+        dtype: fc.constantFrom('f32' as const, 'bf16' as const),
+        scale: fc.constantFrom<number | undefined>(undefined, 1, 0.3),
+        seed: valueSeed,
+      }),
+      examples: [
+        { shapes: [[3], [5, 7], []], dtype: 'f32', scale: 0.25, seed: 1 },
+        { shapes: [[4099], [2, 3]], dtype: 'f32', scale: undefined, seed: 2 },
+        { shapes: [[9], [3, 3]], dtype: 'bf16', scale: 0.7, seed: 3 },
+        { shapes: new Array<Shape>(70).fill([2, 2]), dtype: 'f32', scale: 0.5, seed: 4 },
+      ],
+    },
+    async (bench, { shapes, dtype, scale, seed }) => {
+      const { backend } = bench;
+      const random = randomFrom(seed);
+      const options = { step: 3, learningRate: 0.01 };
+      const gradients = shapes.map((shape) => reals(random, count(shape), -1, 1));
+      const states = shapes.map((shape) => {
+        const [p, m, v] = [[-2, 2] as const, [-1, 1] as const, [0, 1] as const].map(([low, high]) =>
+          bench.tensor(reals(random, count(shape), low, high), shape),
+        );
+        const moment = (x: Tensor) => (dtype === 'f32' ? x : bench.hold(backend.cast(x, dtype)));
+        return { parameter: p!, firstMoment: moment(m!), secondMoment: moment(v!) };
+      });
+      const given = gradients.map((values, i) => bench.tensor(values, shapes[i]!));
+      const factor = scale === undefined ? {} : { gradientScale: bench.tensor(Float32Array.of(scale), []) };
+      const moved = backend.adamwAll(states, given, { ...options, ...factor });
+      for (const tensor of moved.flatMap((state) => Object.values(state))) bench.hold(tensor);
+      bench.must(moved.length === shapes.length, `moved ${moved.length} of ${shapes.length} parameters`);
+      for (const [i, shape] of shapes.entries()) {
+        const scaled = gradients[i]!.map((value) => value * Math.fround(scale ?? 1));
+        const one = backend.adamw(states[i]!, bench.tensor(scaled, shape), options);
+        for (const tensor of Object.values(one)) bench.hold(tensor);
+        for (const part of ['parameter', 'firstMoment', 'secondMoment'] as const) {
+          bench.expectHandle(moved[i]![part], shape, part === 'parameter' ? 'f32' : dtype);
+          const values = await bench.read(bench.hold(backend.cast(one[part], 'f32')));
+          const bound = (j: number) => 4 * U * Math.abs(values[j]!) + floorOf(bench.tolerance);
+          await bench.expect(bench.hold(backend.cast(moved[i]![part], 'f32')), { shape, values, bound });
+        }
+      }
+    },
+  ),
+
+  property(
+    GROUP,
+    'squares and sums each tensor',
+    {
+      arbitrary: fc.record({
+        shapes: fc.array(shape({ rank: [0, 3], elements: 500 }), { maxLength: 5 }),
+        seed: valueSeed,
+      }),
+      examples: [
+        { shapes: [], seed: 1 },
+        { shapes: [[], [0, 3], [5, 7], [4099]], seed: 2 },
+      ],
+    },
+    async (bench, { shapes, seed }) => {
+      const random = randomFrom(seed);
+      const data = shapes.map((shape) => reals(random, count(shape), -2, 2));
+      const norms = bench.backend.squaredNorms(data.map((values, i) => bench.tensor(values, shapes[i]!)));
+      const values = data.map((x) => x.reduce((sum, value) => sum + value * value, 0));
+      const bound = (i: number) => gamma(data[i]!.length + 1, values[i]!) + floorOf(bench.tolerance);
+      await bench.expect(norms, { shape: [shapes.length], values, bound });
+    },
+  ),
+
+  example(GROUP, 'refuses a gradient too few, and two factors', async (bench) => {
+    const { backend } = bench;
+    const vector = () => bench.tensor(new Float32Array(2), [2]);
+    const state = { parameter: vector(), firstMoment: vector(), secondMoment: vector() };
+    const options = { step: 1, learningRate: 0.1 };
+    await bench.refuses('no gradient', 'SHAPE_MISMATCH', () => backend.adamwAll([state], [], options));
+    await bench.refuses('two factors', 'SHAPE_MISMATCH', () =>
+      backend.adamwAll([state], [vector()], { ...options, gradientScale: vector() }),
+    );
+    await bench.refuses('the norm of integers', 'DTYPE_MISMATCH', () =>
+      backend.squaredNorms([bench.tensor(new Int32Array(2), [2])]),
+    );
   }),
 ];

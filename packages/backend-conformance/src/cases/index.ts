@@ -6,9 +6,11 @@ import { binaryCases } from './binary.ts';
 import { castCases } from './cast.ts';
 import { elementaryCases } from './elementary.ts';
 import { expertCases } from './experts.ts';
+import { gradientCases } from './gradients.ts';
 import { lifetimeCases } from './lifetimes.ts';
 import { linearCases } from './linear.ts';
 import { matmulCases } from './matmul.ts';
+import { matmulGroupCases } from './matmul-groups.ts';
 import { movementCases } from './movement.ts';
 import { quantizeActivationCases } from './quantize-activations.ts';
 import { reduceCases } from './reduce.ts';
@@ -37,5 +39,7 @@ export const allCases: readonly CaseDefinition[] = [
   ...weightCases,
   ...linearCases,
   ...expertCases,
+  ...matmulGroupCases,
   ...adamwCases,
+  ...gradientCases,
 ];

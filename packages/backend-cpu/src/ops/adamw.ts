@@ -1,5 +1,13 @@
-/** AdamW in one pass over a parameter whose moments are F32: the same numbers as the default body. */
-import { type AdamWOptions, type AdamWState, adamwFactors, type Tensor } from '@mariana/core';
+/** AdamW in one pass over parameters whose moments are F32, and all of them in one job: the same numbers as the default bodies. */
+import {
+  type AdamWAllOptions,
+  type AdamWOptions,
+  type AdamWState,
+  adamwFactors,
+  checkAdamwAll,
+  checkDtype,
+  type Tensor,
+} from '@mariana/core';
 import type { CpuBackend } from '../cpu-backend.ts';
 import * as kernels from '../wasm/index.ts';
 
@@ -10,26 +18,68 @@ export function adamw(
   gradient: Tensor,
   options: AdamWOptions,
 ): AdamWState | null {
-  const { parameter, firstMoment, secondMoment } = state;
-  const factors = adamwFactors(state, gradient, options);
-  if (firstMoment.dtype !== 'f32' || secondMoment.dtype !== 'f32') return null;
-  for (const tensor of [parameter, firstMoment, secondMoment, gradient]) backend.pointer(tensor);
-  const next = (): Tensor => backend.output(parameter.shape);
-  const out = { parameter: next(), firstMoment: next(), secondMoment: next() };
+  return adamwAll(backend, [state], [gradient], options)?.[0] ?? null;
+}
+
+/** Null where a moment is BF16. */
+export function adamwAll(
+  backend: CpuBackend,
+  states: readonly AdamWState[],
+  gradients: readonly Tensor[],
+  options: AdamWAllOptions,
+): AdamWState[] | null {
+  checkAdamwAll(states, gradients, options);
+  const factors = states.map((state, i) => adamwFactors(state, gradients[i]!, options));
+  if (states.some(({ firstMoment, secondMoment }) => firstMoment.dtype !== 'f32' || secondMoment.dtype !== 'f32')) {
+    return null;
+  }
+  const { gradientScale } = options;
+  if (gradientScale) backend.pointer(gradientScale);
+  for (const [i, state] of states.entries()) {
+    for (const tensor of [state.parameter, state.firstMoment, state.secondMoment, gradients[i]!]) {
+      backend.pointer(tensor);
+    }
+  }
+  const next = states.map(({ parameter: { shape } }) => ({
+    parameter: backend.output(shape),
+    firstMoment: backend.output(shape),
+    secondMoment: backend.output(shape),
+  }));
   const job = backend.engine.job();
-  kernels.adamw(job, {
+  for (const [i, state] of states.entries()) {
+    kernels.adamw(job, {
+      ...pointersOf(backend, state),
+      gradient: backend.pointer(gradients[i]!),
+      out: pointersOf(backend, next[i]!),
+      n: state.parameter.size,
+      factors: factors[i]!,
+      gradientScale: gradientScale && backend.pointer(gradientScale),
+    });
+  }
+  job.run();
+  return next;
+}
+
+function pointersOf(backend: CpuBackend, { parameter, firstMoment, secondMoment }: AdamWState) {
+  return {
     parameter: backend.pointer(parameter),
     firstMoment: backend.pointer(firstMoment),
     secondMoment: backend.pointer(secondMoment),
-    gradient: backend.pointer(gradient),
-    out: {
-      parameter: backend.pointer(out.parameter),
-      firstMoment: backend.pointer(out.firstMoment),
-      secondMoment: backend.pointer(out.secondMoment),
-    },
-    n: parameter.size,
-    factors,
-  });
+  };
+}
+
+/** All sums in one job, each by one thread. */
+export function squaredNorms(backend: CpuBackend, tensors: readonly Tensor[]): Tensor {
+  for (const tensor of tensors) {
+    checkDtype('squaredNorms', tensor, 'f32');
+    backend.pointer(tensor);
+  }
+  const out = backend.output([tensors.length]);
+  const to = backend.pointer(out);
+  const job = backend.engine.job();
+  for (const [i, tensor] of tensors.entries()) {
+    kernels.squaredNorm(job, { x: backend.pointer(tensor), y: to + 4 * i, n: tensor.size });
+  }
   job.run();
   return out;
 }

@@ -173,6 +173,7 @@ export function gemm(job: Job, o: Gemm): void {
   if (o.rows !== undefined && o.transposeA) {
     throw new MarianaError('INVALID_ARGUMENT', 'Rows of A cannot be listed when A is transposed.');
   }
+  if (m <= 0 || n <= 0) return;
   const batch = o.batch ?? 1;
   const mb = evenBlock(m, MB, 6);
   const nb = evenBlock(n, NB, 16);

@@ -193,6 +193,8 @@ export interface AdamW {
   readonly out: { readonly parameter: number; readonly firstMoment: number; readonly secondMoment: number };
   readonly n: number;
   readonly factors: AdamWFactors;
+  /** f32 [1]: a factor on the gradient. Default 1. */
+  readonly gradientScale?: number | undefined;
 }
 
 /** One step of AdamW in one pass. */
@@ -214,5 +216,6 @@ export function adamw(job: Job, { factors, out, ...o }: AdamW): void {
     .float(factors.keep)
     .float(factors.rootScale)
     .float(factors.epsilon)
-    .float(factors.stepSize);
+    .float(factors.stepSize)
+    .word(o.gradientScale ?? 0);
 }

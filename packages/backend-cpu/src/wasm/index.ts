@@ -4,6 +4,7 @@ export * from './attention.ts';
 export * from './dense.ts';
 export * from './elementwise.ts';
 export * from './engine.ts';
+export * from './gradients.ts';
 export * from './job.ts';
 export * from './kernel-module.ts';
 export * from './movement.ts';

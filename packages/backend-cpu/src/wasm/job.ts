@@ -45,6 +45,12 @@ export const KERNEL = {
   scatterAdd: 33,
   choose: 34,
   adamw: 35,
+  squaredNorm: 36,
+  swigluGradients: 37,
+  rmsNormGradients: 38,
+  sumExponentials: 39,
+  crossEntropyGradients: 40,
+  attentionSlopes: 41,
 } as const;
 
 export type KernelId = (typeof KERNEL)[keyof typeof KERNEL];

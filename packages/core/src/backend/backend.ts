@@ -23,27 +23,38 @@ import type { TensorData, TensorDType } from '../dtype/index.ts';
 import { MarianaError } from '../errors.ts';
 import type { Capabilities, MemoryUse } from './capabilities.ts';
 import { adamw } from './composites/adamw.ts';
+import { adamwAll, squaredNorms } from './composites/adamw-all.ts';
 import { attention, latentAttention } from './composites/attention.ts';
+import { attentionGradients } from './composites/attention-gradients.ts';
 import { rmsNorm, rotary, softmax, swiglu } from './composites/elementary.ts';
 import { experts } from './composites/experts.ts';
+import { crossEntropy, crossEntropyGradients, rmsNormGradients, swigluGradients } from './composites/gradients.ts';
 import { groupedLinear } from './composites/grouped-linear.ts';
+import { matmulGroups, matmulWithinGroups } from './composites/matmul-groups.ts';
 import { quantizeActivations } from './composites/quantize-activations.ts';
 import { route } from './composites/route.ts';
 import { decodeWeight } from './decode-weight.ts';
 import type {
+  AdamWAllOptions,
   AdamWOptions,
   AdamWState,
+  AttentionGradients,
   AttentionOptions,
+  AttentionPass,
   BinaryOp,
+  CrossEntropy,
   LatentAttentionOptions,
   LatentCacheView,
+  MatmulGroupsOptions,
   MatmulOptions,
   QuantizeActivationsOptions,
   QuantizedActivations,
   ReduceOp,
   ReduceOptions,
+  RmsNormGradients,
   Routing,
   RoutingOptions,
+  SwigluGradients,
   UnaryOp,
 } from './operations.ts';
 import { checkDtype, checkShape } from './shapes.ts';
@@ -275,6 +286,38 @@ export abstract class Backend {
   }
 
   /**
+   * A matrix product for each group of rows: y[r] = x[r] W_g for the rows r of group g, as experts multiply the tokens
+   * that they were sent.
+   *
+   * @param x - F32 [R, K], group after group.
+   * @param counts - Rows of each group, R together; none is fine.
+   * @param weights - F32 [K, N], one for each group; at least one.
+   * @returns F32 [R, N].
+   * @throws MarianaError `INVALID_ARGUMENT` for a count that is no whole number from 0.
+   */
+  matmulGroups(
+    x: Tensor,
+    counts: readonly number[],
+    weights: readonly Tensor[],
+    options?: MatmulGroupsOptions,
+  ): Tensor {
+    return matmulGroups(this, x, counts, weights, options);
+  }
+
+  /**
+   * The product of two matrices over the rows of each group: a_g^T b_g, the gradient of the matrices of `matmulGroups`.
+   *
+   * @param a - F32 [R, M], group after group.
+   * @param b - F32 [R, N].
+   * @param counts - Rows of each group, R together; a group without any gives zeros.
+   * @returns F32 [M, N], one for each group.
+   * @throws MarianaError `INVALID_ARGUMENT` for a count that is no whole number from 0.
+   */
+  matmulWithinGroups(a: Tensor, b: Tensor, counts: readonly number[]): Tensor[] {
+    return matmulWithinGroups(this, a, b, counts);
+  }
+
+  /**
    * Causal attention with keys and values per head (the naive form of MLA).
    *
    * @param q - F32 [batch, queries, heads, D].
@@ -319,6 +362,61 @@ export abstract class Backend {
    */
   adamw(state: AdamWState, gradient: Tensor, options: AdamWOptions): AdamWState {
     return adamw(this, state, gradient, options);
+  }
+
+  /**
+   * `adamw` for every parameter of a model, with a factor on all gradients.
+   *
+   * @param gradients - F32, one for each state, of the shape of its parameter.
+   * @throws MarianaError `INVALID_ARGUMENT` for a step below 1.
+   */
+  adamwAll(states: readonly AdamWState[], gradients: readonly Tensor[], options: AdamWAllOptions): AdamWState[] {
+    return adamwAll(this, states, gradients, options);
+  }
+
+  /** The sum of squares of each tensor: F32 of any shapes give F32 [number of tensors]. */
+  squaredNorms(tensors: readonly Tensor[]): Tensor {
+    return squaredNorms(this, tensors);
+  }
+
+  // ---------------------------------------------------------------------------------------------------------------
+  // Composites: their gradients, given the gradient of their result
+  // ---------------------------------------------------------------------------------------------------------------
+
+  /** Gradients of `swiglu(gate, up)`. All of one shape. */
+  swigluGradients(gradient: Tensor, gate: Tensor, up: Tensor): SwigluGradients {
+    return swigluGradients(this, gradient, gate, up);
+  }
+
+  /** Gradients of `rmsNorm(x, weight, epsilon)`. */
+  rmsNormGradients(gradient: Tensor, x: Tensor, weight: Tensor, epsilon: number): RmsNormGradients {
+    return rmsNormGradients(this, gradient, x, weight, epsilon);
+  }
+
+  /** Gradients of `attention(q, k, v, options)`; no query may be later than the last key. */
+  attentionGradients(gradient: Tensor, pass: AttentionPass, options: AttentionOptions): AttentionGradients {
+    return attentionGradients(this, gradient, pass, options);
+  }
+
+  /**
+   * -log softmax(logits)[target] of each row.
+   *
+   * @param logits - F32 [T, N].
+   * @param targets - I32 [T], each below N.
+   */
+  crossEntropy(logits: Tensor, targets: Tensor): CrossEntropy {
+    return crossEntropy(this, logits, targets);
+  }
+
+  /**
+   * The gradient of the logits: (softmax(logits) - one-hot(target)) times the gradient of each row's loss.
+   *
+   * @param gradient - F32 [T]: of the losses.
+   * @param normalizers - F32 [T]: what `crossEntropy` gave beside them.
+   * @returns F32 [T, N].
+   */
+  crossEntropyGradients(gradient: Tensor, logits: Tensor, targets: Tensor, normalizers: Tensor): Tensor {
+    return crossEntropyGradients(this, gradient, logits, targets, normalizers);
   }
 
   // ---------------------------------------------------------------------------------------------------------------

@@ -1,8 +1,12 @@
 export { Backend, type ExpertWeights, type LoadWeightOptions } from './backend.ts';
 export type { Capabilities, MemoryUse } from './capabilities.ts';
 export { type AdamWFactors, adamwFactors } from './composites/adamw.ts';
+export { checkAdamwAll } from './composites/adamw-all.ts';
 export { attentionWeights, cacheRows } from './composites/attention.ts';
-export { type ExpertTokens, groupByExpert } from './composites/experts.ts';
+export { type AttentionSizes, attentionGradientSizes } from './composites/attention-gradients.ts';
+export { checkExperts, type ExpertTokens, groupByExpert } from './composites/experts.ts';
+export { checkCrossEntropy, checkGradient, crossEntropyOf, sumRows } from './composites/gradients.ts';
+export { matmulGroupsShape, matmulWithinGroupsShape, type RowGroup } from './composites/matmul-groups.ts';
 export { checkFp8Codes, decodeWeight } from './decode-weight.ts';
 export { castData, dtypeOfData } from './host-data.ts';
 export * from './operations.ts';

@@ -53,6 +53,11 @@ export interface MatmulOptions {
   readonly transposeB?: boolean;
 }
 
+export interface MatmulGroupsOptions {
+  /** Read each matrix as [N, K] instead of [K, N]. Default false. */
+  readonly transposeB?: boolean;
+}
+
 export interface ReduceOptions {
   /** Keep the reduced axis with size 1. Default false. */
   readonly keepDims?: boolean;
@@ -152,3 +157,46 @@ export interface AdamWState {
   /** F32 or BF16. */
   readonly secondMoment: Tensor;
 }
+
+/** How all parameters of a model move. */
+export interface AdamWAllOptions extends AdamWOptions {
+  /** F32 of one element: what all gradients are multiplied by first, as clipping does. Default: 1. */
+  readonly gradientScale?: Tensor;
+}
+
+/** Gradients of `swiglu`, of the shape of its operands. */
+export interface SwigluGradients {
+  readonly gate: Tensor;
+  readonly up: Tensor;
+}
+
+/** Gradients of `rmsNorm`. */
+export interface RmsNormGradients {
+  /** F32 [..., D]. */
+  readonly x: Tensor;
+  /** F32 [D]. */
+  readonly weight: Tensor;
+}
+
+/** Cross-entropy of T rows of logits. */
+export interface CrossEntropy {
+  /** F32 [T]: normalizer - x[target], in nats. */
+  readonly losses: Tensor;
+  /** F32 [T]: log(sum(exp(x))). */
+  readonly normalizers: Tensor;
+}
+
+/** What the gradient of attention needs of the forward pass: its operands and its result. */
+export interface AttentionPass {
+  /** F32 [batch, queries, heads, D]. */
+  readonly q: Tensor;
+  /** F32 [batch, keys, heads, D]. */
+  readonly k: Tensor;
+  /** F32 [batch, keys, heads, V]. */
+  readonly v: Tensor;
+  /** F32 [batch, queries, heads, V]. */
+  readonly output: Tensor;
+}
+
+/** Gradients of `attention`, of the shapes of its operands. */
+export type AttentionGradients = Pick<AttentionPass, 'q' | 'k' | 'v'>;

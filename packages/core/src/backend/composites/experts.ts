@@ -31,22 +31,36 @@ export function groupByExpert(indices: Int32Array, topK: number, experts: number
   return [...groups.values()].sort((a, b) => a.expert - b.expert);
 }
 
+/**
+ * The number of choices for each token.
+ *
+ * @throws MarianaError `SHAPE_MISMATCH` for a routing that does not fit the tokens, or matrices that do not pair
+ */
+export function checkExperts(
+  x: Tensor,
+  { indices }: Pick<Routing, 'indices'>,
+  { gate, up, down }: ExpertWeights,
+): { tokens: number; topK: number } {
+  const [tokens, topK] = indices.shape;
+  if (x.rank !== 2 || tokens === undefined || topK === undefined || tokens !== x.shape[0]) {
+    throw new MarianaError('SHAPE_MISMATCH', `experts: routing ${indices} does not fit tokens ${x}`);
+  }
+  if (up.length !== gate.length || down.length !== gate.length) {
+    throw new MarianaError(
+      'SHAPE_MISMATCH',
+      `experts: ${gate.length} gate, ${up.length} up and ${down.length} down matrices do not pair`,
+    );
+  }
+  return { tokens, topK };
+}
+
 export async function experts(
   backend: Backend,
   x: Tensor,
   routing: Pick<Routing, 'indices' | 'weights'>,
   weights: ExpertWeights,
 ): Promise<Tensor> {
-  const [tokens, topK] = routing.indices.shape;
-  if (x.rank !== 2 || tokens === undefined || topK === undefined || tokens !== x.shape[0]) {
-    throw new MarianaError('SHAPE_MISMATCH', `experts: routing ${routing.indices} does not fit tokens ${x}`);
-  }
-  if (weights.up.length !== weights.gate.length || weights.down.length !== weights.gate.length) {
-    throw new MarianaError(
-      'SHAPE_MISMATCH',
-      `experts: ${weights.gate.length} gate, ${weights.up.length} up and ${weights.down.length} down matrices do not pair`,
-    );
-  }
+  const { tokens, topK } = checkExperts(x, routing, weights);
   const indices = (await backend.read(routing.indices)) as Int32Array;
   const groups = groupByExpert(indices, topK, weights.gate.length);
   return backend.scope(() => {
