@@ -4,12 +4,13 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build, defaultClientConditions } from 'vite';
 import { expect, test } from 'vitest';
+import { SITE } from '../support/build-site.ts';
 import { TEST_MODEL } from '../support/make-model.ts';
 import { serveSite } from '../support/site.ts';
 import { launch, visit } from '../support/visit.ts';
 
 const EXAMPLE = fileURLToPath(new URL('../../../../examples/minimal-page', import.meta.url));
-const OUT = fileURLToPath(new URL('../../.cache/minimal-page', import.meta.url));
+const OUT = join(SITE, '../minimal-page');
 
 test('has fewer than 40 lines in all', () => {
   const lines = readdirSync(EXAMPLE).map(

@@ -77,6 +77,7 @@ describe('a run', () => {
     expect(sample).toMatch(/^Once upon a time./s);
 
     await page.getByRole('button', { name: 'Save the checkpoint' }).click();
+    await page.getByRole('link', { name: 'model.safetensors' }).waitFor();
     const files: Record<string, Uint8Array> = {};
     for (const link of await page.locator('.files a').all()) {
       const [download] = await Promise.all([page.waitForEvent('download'), link.click()]);

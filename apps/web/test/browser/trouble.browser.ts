@@ -1,7 +1,6 @@
 /** What goes wrong is told where it happened, with what is safe and what to do, and nothing is lost. */
 import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import type { Browser, Page } from 'playwright';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { SITE } from '../support/build-site.ts';
@@ -9,7 +8,7 @@ import { TEST_MODEL } from '../support/make-model.ts';
 import { type Site, serveSite } from '../support/site.ts';
 import { generate, launch, modelLoaded, visit } from '../support/visit.ts';
 
-const CORRUPT = fileURLToPath(new URL('../../.cache/corrupt', import.meta.url));
+const CORRUPT = join(SITE, '../corrupt');
 
 let browser: Browser;
 let site: Site;

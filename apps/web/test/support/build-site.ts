@@ -1,19 +1,31 @@
-/** Builds the page, with the model that it is tested with, before the tests in the browser. */
+/**
+ * Builds the page, with the model that it is tested with, before the tests in the browser. Each run has a folder of its
+ * own, so that two can go on at the same time.
+ */
+import { rmSync } from 'node:fs';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'vite';
 import { findChromium, NO_CHROMIUM } from '../../../../tooling/chromium.ts';
-import { makeModel, TEST_MODEL } from './make-model.ts';
+import { makeModel } from './make-model.ts';
+
+const WEB = fileURLToPath(new URL('../..', import.meta.url));
+
+/** The run's own folder, which its tests are told by their environment. */
+const RUN = process.env.MARIANA_WEB_RUN ?? join(WEB, '.cache', `run-${process.pid}`);
 
 /** Where the built page is. */
-export const SITE = fileURLToPath(new URL('../../.cache/site', import.meta.url));
+export const SITE: string = join(RUN, 'site');
 
-export default async function setup(): Promise<void> {
+export default async function setup(): Promise<() => void> {
   if (findChromium() === undefined) throw new Error(NO_CHROMIUM);
-  await makeModel();
-  process.env.MARIANA_WEB_MODEL = TEST_MODEL;
+  process.env.MARIANA_WEB_RUN = RUN;
+  process.env.MARIANA_WEB_MODEL = join(RUN, 'model');
+  await makeModel(process.env.MARIANA_WEB_MODEL);
   await build({
-    configFile: fileURLToPath(new URL('../../vite.config.ts', import.meta.url)),
-    logLevel: 'warn',
+    configFile: join(WEB, 'vite.config.ts'),
+    logLevel: 'error',
     build: { outDir: SITE, emptyOutDir: true },
   });
+  return () => rmSync(RUN, { recursive: true, force: true });
 }

@@ -14,8 +14,8 @@ import { trainBpe } from '@mariana/tokenizer';
 const WEB = fileURLToPath(new URL('../..', import.meta.url));
 const CORPUS = join(WEB, 'src/places/train/sample/english-fairy-tales.txt');
 
-/** Where the page that is tested finds it. */
-export const TEST_MODEL = join(WEB, '.cache/model');
+/** Where the page that is tested finds it: a folder of the run, or one for a server that is looked at by hand. */
+export const TEST_MODEL: string = process.env.MARIANA_WEB_MODEL ?? join(WEB, '.cache/model');
 
 const BOS = '<s>';
 const EOS = '</s>';
