@@ -2,8 +2,10 @@
 import { statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
+  configText,
   configToJson,
   type Fp8Quantization,
+  type JsonObject,
   MarianaError,
   type ModelConfig,
   type PresetName,
@@ -54,7 +56,7 @@ export async function init(flags: InitFlags, io: Io): Promise<void> {
     config = tokenizer.config;
     Object.assign(json, tokenizer.files);
   }
-  json['config.json'] = configOf(config);
+  json['config.json'] = configText(configOf(config));
 
   const weights = new RandomWeights(config, { seed, dtype });
   const totalBytes = weights.names().reduce((sum, name) => sum + weights.info(name).byteLength, 0);
@@ -73,7 +75,7 @@ export async function init(flags: InitFlags, io: Io): Promise<void> {
 }
 
 /** config.json as published files have it: a model without quantisation does not mention it. */
-function configOf(config: ModelConfig): unknown {
+function configOf(config: ModelConfig): JsonObject {
   const { quantization_config, ...rest } = configToJson(config);
   return quantization_config ? { ...rest, quantization_config } : rest;
 }
@@ -109,9 +111,10 @@ async function writeWeights(
   }
 }
 
+/** Writes a text, or a value as JSON. */
 async function writeJson(path: string, value: unknown): Promise<void> {
-  const text = new TextEncoder().encode(`${JSON.stringify(value, null, 2)}\n`);
-  await writeFileAtomic(path, (sink) => sink.write(text));
+  const text = typeof value === 'string' ? value : `${JSON.stringify(value, null, 2)}\n`;
+  await writeFileAtomic(path, (sink) => sink.write(new TextEncoder().encode(text)));
 }
 
 /** Better said now than after an hour of writing. */
