@@ -3,7 +3,7 @@
  * computes from it; for `scripts/hf-export.ts`, which has transformers compute them too. Arguments: the folder to write
  * to, and folders of other checkpoints to compute logits from.
  */
-import { basename, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { cpu } from '@mariana/backend-cpu';
 import { type ModelConfig, parseConfig, preset } from '@mariana/core';
 import { writeShardedCheckpoint } from '@mariana/core/node';
@@ -75,4 +75,6 @@ for (const [name, config, precision, sequenceLength] of MODELS) {
   run.dispose();
   await backend.dispose();
 }
-for (const other of others) await writeLogits(other, join(out, 'logits', basename(other)));
+for (const other of others) {
+  await writeLogits(other, join(out, 'logits', `${basename(dirname(other))}, folder ${basename(other)}`));
+}
