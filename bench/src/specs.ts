@@ -25,6 +25,7 @@ export const LIMITS = 'bare kernels';
 export const BROWSER_DECODE = 'decode of 32';
 export const BROWSER_PREFILL = 'prefill of 64';
 export const mariana = (format: string) => `mariana ${format}`;
+const NARROW = 'mariana int8, 128-bit vectors';
 
 /** Lengths of the past for which decoding is timed. */
 export const PASTS = [0, 1024, 8192, 32768, 131072] as const;
@@ -78,6 +79,16 @@ function marianaSpecs({ model }: Parts, formats: readonly Format[], probes: read
     }));
 }
 
+/** INT8 without 256-bit vectors: what a page has, and Node before 24. */
+function narrowSpec({ model }: Parts, probes: readonly Probe[]) {
+  return (threads: number): Spec => ({
+    name: NARROW,
+    threads,
+    ...node('mariana-model.ts', model.checkpoints.int8, 'int8', threads, 128),
+    probes,
+  });
+}
+
 function llamaSpec({ model, python }: Parts, probes: readonly Probe[]) {
   return (threads: number): Spec[] => {
     if (python === undefined) return [];
@@ -118,6 +129,7 @@ export function modelSpecs(parts: Parts): Spec[] {
     ...threads.flatMap(marianaSpecs(parts, ['int8'], [...probes, generate])),
     ...threads.flatMap(llamaSpec(parts, probes)),
     ...threads.flatMap(nodeLlamaSpec(parts, probes)),
+    ...threads.map(narrowSpec(parts, probes)),
   ];
 }
 

@@ -4,7 +4,7 @@
  * to each length. Arguments: the model, the format of the weights, the number of threads, the format of the cache, the
  * longest past.
  */
-import { cpu } from '@mariana/backend-cpu';
+import { canWidenVectors, cpu } from '@mariana/backend-cpu';
 import { LatentCache, PagePool } from '@mariana/layers';
 import { Model } from '@mariana/runtime';
 import { time } from '../machine.ts';
@@ -15,7 +15,11 @@ const [location = '', weights = 'int8', threads = '1', dtype = 'bf16', longest =
 const CHUNK = 4096;
 
 const started = performance.now();
-const backend = await cpu({ weights: weights as 'native' | 'fp8' | 'int8' | 'int4', threads: Number(threads) });
+const backend = await cpu({
+  weights: weights as 'native' | 'fp8' | 'int8' | 'int4',
+  threads: Number(threads),
+  wideVectors: canWidenVectors(),
+});
 const model = await Model.load(location, { backend });
 const { config, transformer } = model;
 const width = config.kvLoraRank + config.qkRopeHeadDim;

@@ -14,6 +14,7 @@ import {
   packWeights,
   quantizeActivations,
 } from '../../../packages/backend-cpu/src/wasm/index.ts';
+import { canWidenVectors } from '../../../packages/backend-cpu/src/wasm/wide-vectors.ts';
 import { time } from '../machine.ts';
 import { peakMemory, serve } from '../serve.ts';
 
@@ -23,7 +24,10 @@ const SET_BYTES = 1.2e9;
 const BLOCKS = 509;
 
 const started = performance.now();
-const engine = await KernelEngine.create({ threads: Number(process.argv[2] ?? 1) });
+const engine = await KernelEngine.create({
+  threads: Number(process.argv[2] ?? 1),
+  wideVectors: canWidenVectors(),
+});
 await engine.pool.ready;
 const { arena, kernels } = engine;
 const job = engine.job();

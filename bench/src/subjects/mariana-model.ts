@@ -1,16 +1,20 @@
 /**
  * Mariana as a program uses it: `Model.load`, a session, tokens in, logits out. Arguments: the model, the format of the
- * weights, the number of threads.
+ * weights, the number of threads, and the bits of vectors (256, the default where they can be had, or 128).
  */
-import { cpu } from '@mariana/backend-cpu';
+import { canWidenVectors, cpu } from '@mariana/backend-cpu';
 import { Model } from '@mariana/runtime';
 import { time, timed } from '../machine.ts';
 import { peakMemory, serve } from '../serve.ts';
 import { weightBytesPerToken } from './weight-bytes.ts';
 
-const [location = '', weights = 'native', threads = '1'] = process.argv.slice(2);
+const [location = '', weights = 'native', threads = '1', bits = '256'] = process.argv.slice(2);
 const loading = await timed(async () => {
-  const backend = await cpu({ weights: weights as 'native' | 'fp8' | 'int8' | 'int4', threads: Number(threads) });
+  const backend = await cpu({
+    weights: weights as 'native' | 'fp8' | 'int8' | 'int4',
+    threads: Number(threads),
+    wideVectors: bits === '256' && canWidenVectors(),
+  });
   return { backend, model: await Model.load(location, { backend }) };
 });
 const { backend, model } = loading.result;

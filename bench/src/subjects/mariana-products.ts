@@ -1,12 +1,12 @@
 /** Mariana's matrix-vector products, x [1, cols] by a weight [rows, cols], through the backend. Argument: the format. */
-import { cpu } from '@mariana/backend-cpu';
+import { canWidenVectors, cpu } from '@mariana/backend-cpu';
 import { MemorySource, viewAsBytes } from '@mariana/core';
 import { serve } from '../serve.ts';
 import { type ProductRequest, randomNumbers, repeat } from './products.ts';
 
 const weights = (process.argv[2] ?? 'f32') as 'f32' | 'int8';
 const started = performance.now();
-const backend = await cpu({ weights, threads: 1 });
+const backend = await cpu({ weights, threads: 1, wideVectors: canWidenVectors() });
 
 async function product({ rows, cols, ms }: ProductRequest) {
   const name = `${rows} x ${cols}`;
