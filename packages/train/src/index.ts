@@ -58,7 +58,13 @@ export {
 } from './model/trainable-model.ts';
 export { type AdamWOptions, type AdamWState, adamwStep } from './optim/adamw.ts';
 export { type ClippedGradients, clipByGlobalNorm, globalNorm } from './optim/clip.ts';
-export { type Moments, Optimizer, type OptimizerOptions } from './optim/optimizer.ts';
+export {
+  type Moments,
+  Optimizer,
+  type OptimizerOptions,
+  type ParameterUpdate,
+  type UpdateOptions,
+} from './optim/optimizer.ts';
 export {
   constantSchedule,
   deepSeekV3Schedules,

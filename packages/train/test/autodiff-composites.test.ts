@@ -151,32 +151,35 @@ describe('composites', () => {
       20,
     ));
 
-  it('experts, one of them without a token', async () => {
-    const [tokens, width, inner, count] = [5, 3, 2, 4];
-    const chosen = Int32Array.of(0, 1, 1, 3, 3, 0, 1, 0, 3, 1);
-    await checkGradients(
-      async (backend, [x, weights, ...matrices]) => {
-        const owned = matrices.map((matrix) => weightOf(backend, matrix));
-        using indices = backend.upload(chosen, [tokens, 2]);
-        try {
-          return await backend.experts(
-            x!,
-            { indices, weights: weights! },
-            { gate: owned.slice(0, count), up: owned.slice(count, 2 * count), down: owned.slice(2 * count) },
-          );
-        } finally {
-          for (const weight of owned) weight.dispose();
-        }
-      },
-      [
-        randomInput([tokens, width], 1),
-        randomInput([tokens, 2], 2, 0.2, 1),
-        ...Array.from({ length: 2 * count }, (_, i) => randomInput([inner, width], 10 + i)),
-        ...Array.from({ length: count }, (_, i) => randomInput([width, inner], 30 + i)),
-      ],
-    );
-  });
+  it('experts, one of them without a token', () =>
+    checkExperts((backend, ...operands) => backend.experts(...operands)));
 });
+
+/** Four experts for five tokens, one of them chosen by none. */
+async function checkExperts(
+  run: (backend: Backend, ...operands: Parameters<Backend['experts']>) => Promise<Tensor>,
+): Promise<void> {
+  const [tokens, width, inner, count] = [5, 3, 2, 4];
+  const chosen = Int32Array.of(0, 1, 1, 3, 3, 0, 1, 0, 3, 1);
+  await checkGradients(
+    async (backend, [x, weights, ...matrices]) => {
+      const owned = matrices.map((matrix) => weightOf(backend, matrix));
+      using indices = backend.upload(chosen, [tokens, 2]);
+      try {
+        const [gate, up, down] = [0, 1, 2].map((i) => owned.slice(i * count, (i + 1) * count));
+        return await run(backend, x!, { indices, weights: weights! }, { gate: gate!, up: up!, down: down! });
+      } finally {
+        for (const weight of owned) weight.dispose();
+      }
+    },
+    [
+      randomInput([tokens, width], 1),
+      randomInput([tokens, 2], 2, 0.2, 1),
+      ...Array.from({ length: 2 * count }, (_, i) => randomInput([inner, width], 10 + i)),
+      ...Array.from({ length: count }, (_, i) => randomInput([width, inner], 30 + i)),
+    ],
+  );
+}
 
 describe('default bodies of the composites that have a gradient of their own', () => {
   const bodies = Backend.prototype;
@@ -217,6 +220,29 @@ describe('default bodies of the composites that have a gradient of their own', (
     await checkGradients(
       (backend, [q, k, v]) => bodies.attention.call(backend, q!, k!, v!, { scale: 0.6, queryStart: 1 }),
       [randomInput([2, 3, 2, 4], 1), randomInput([2, 4, 2, 4], 2), randomInput([2, 4, 2, 3], 3)],
+    );
+  });
+
+  it('experts', () => checkExperts((backend, ...operands) => bodies.experts.call(backend, ...operands)));
+
+  it('matmulGroups and matmulWithinGroups', async () => {
+    const counts = [2, 0, 3];
+    await checkGradients(
+      (backend, [x, y, ...matrices]) =>
+        backend.scope(() => {
+          const products = [backend.matmulGroups(x!, counts, matrices), ...backend.matmulWithinGroups(x!, y!, counts)];
+          return backend.concat(
+            products.map((product) => backend.reshape(product, [product.size])),
+            0,
+          );
+        }),
+      [
+        [5, 3],
+        [5, 2],
+        [3, 4],
+        [3, 4],
+        [3, 4],
+      ].map((shape, i) => randomInput(shape, i + 1)),
     );
   });
 });

@@ -192,6 +192,32 @@ describe('selection and movement', () => {
       await checkGradients((backend, [x]) => backend.slice(x!, at - size.length, start, end), [randomInput(size, n)]);
     }));
 
+  it('several slices of one tensor: apart, overlapping, along both axes, empty, and beside the whole', () =>
+    property(
+      fc.tuple(
+        fc.array(fc.tuple(fc.integer({ min: 0, max: 1 }), fc.nat(4), fc.nat(4)), { minLength: 1, maxLength: 6 }),
+        fc.nat(6),
+        seed,
+      ),
+      async ([cuts, whole, n]) => {
+        await checkGradients(
+          (backend, [x]) =>
+            backend.scope(() => {
+              const parts = cuts.map(([axis, from, to]) =>
+                backend.slice(x!, axis, Math.min(from, to), Math.max(from, to)),
+              );
+              parts.splice(Math.min(whole, parts.length), 0, x!);
+              const squares = parts.map((part) => backend.binary('mul', part, part));
+              return backend.concat(
+                squares.map((part) => backend.reshape(part, [part.size])),
+                0,
+              );
+            }),
+          [randomInput([4, 4], n)],
+        );
+      },
+    ));
+
   it('concat, with one tensor twice', () =>
     property(fc.tuple(shape(1, 3), fc.array(axis, { minLength: 1, maxLength: 3 }), seed), async ([size, parts, n]) => {
       const at = n % size.length;

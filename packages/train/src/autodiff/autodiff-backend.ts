@@ -16,10 +16,12 @@ import {
   COMPARISON_OPS,
   type ComparisonOp,
   DenseWeight,
+  type ExpertWeights,
   FLOAT_DTYPES,
   type MatmulOptions,
   type ReduceOp,
   type ReduceOptions,
+  type Routing,
   resolveAxis,
   type Shape,
   type Tensor,
@@ -29,6 +31,7 @@ import {
 } from '@mariana/core';
 import { attention } from './composites/attention.ts';
 import { rmsNorm, rotary, softmax, swiglu } from './composites/elementary.ts';
+import { experts, expertTensors } from './composites/experts.ts';
 import { BINARY_RULES, type Save, UNARY_RULES } from './elementwise-rules.ts';
 import { matmulRuleA, matmulRuleB } from './matmul-rule.ts';
 import {
@@ -180,6 +183,18 @@ export class AutodiffBackend extends RecordingBackend {
 
   override softmax(x: Tensor): Tensor {
     return softmax(this, x);
+  }
+
+  override async experts(
+    x: Tensor,
+    routing: Pick<Routing, 'indices' | 'weights'>,
+    weights: ExpertWeights,
+  ): Promise<Tensor> {
+    const tensors = expertTensors(weights);
+    const all = tensors && [...tensors.gate, ...tensors.up, ...tensors.down];
+    // Products of their own (as in FP8) are linear layers of their own.
+    if (!all || all.some((tensor) => this.productOf(tensor))) return super.experts(x, routing, weights);
+    return experts(this, x, routing, weights, tensors);
   }
 
   override attention(q: Tensor, k: Tensor, v: Tensor, options: AttentionOptions): Tensor {

@@ -214,12 +214,8 @@ export abstract class RecordingBackend extends Backend {
         backward: result.backward.bind(result),
       };
     });
-    const done = this.#record(operation, output, inputs, (save) => {
-      const kept = saved.map(save);
-      return (gradient, needed) => backward(gradient, kept, needed);
-    });
-    for (const tensor of saved) tensor.dispose();
-    return done;
+    const rule = (): BackwardRule => (gradient, needed) => backward(gradient, saved, needed);
+    return this.#record(operation, output, inputs, rule, saved);
   }
 
   /** Wraps a tensor of the wrapped backend, which is taken over. */
@@ -313,17 +309,32 @@ export abstract class RecordingBackend extends Backend {
     });
   }
 
-  /** Wraps a result of the wrapped backend, and records how it came about if it depends on parameters. */
-  #record(operation: string, output: Tensor, inputs: readonly Tensor[], rule: (save: Save) => BackwardRule): Tensor {
+  /**
+   * Wraps a result of the wrapped backend, and records how it came about if it depends on parameters.
+   *
+   * @param taken - Handles for the backward pass that are taken over, beside those that `rule` saves.
+   */
+  #record(
+    operation: string,
+    output: Tensor,
+    inputs: readonly Tensor[],
+    rule: (save: Save) => BackwardRule,
+    taken: readonly Tensor[] = [],
+  ): Tensor {
     const result = this.adopt(output);
     const variables = this.#paused > 0 ? [] : inputs.map((input) => this.#variables.get(input));
-    if (!variables.some((variable) => variable !== undefined)) return result;
+    if (!variables.some((variable) => variable !== undefined)) {
+      for (const tensor of taken) tensor.dispose();
+      return result;
+    }
     const saved: Saved[] = [];
-    const save = (tensor: Tensor) => {
-      const handle = this.inner.keep(this.inner.reshape(tensor, tensor.shape));
+    const hold = (tensor: Tensor) => {
+      const handle = this.inner.keep(tensor);
       saved.push({ tensor: handle, writes: this.#writes.get(handle.storage) ?? 0 });
       return handle;
     };
+    const save = (tensor: Tensor) => hold(this.inner.reshape(tensor, tensor.shape));
+    for (const tensor of taken) hold(tensor);
     const maker: Node = { operation, inputs: variables, saved, backward: rule(save) };
     for (const variable of variables) if (variable) variable.holders++;
     this.#variables.set(result, { id: ++this.#lastId, shape: result.shape, maker, holders: 1 });

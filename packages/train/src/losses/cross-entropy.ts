@@ -33,33 +33,14 @@ export function crossEntropy(backend: Backend, logits: Tensor, targets: ArrayLik
   checkTokens(targets, vocabulary);
   return backend.scope(() => {
     const perToken = differentiable(backend, 'crossEntropy', [logits], (inner, [x]) => {
-      const places = inner.upload(
-        Int32Array.from(targets, (target, token) => token * vocabulary + target),
-        [tokens],
-      );
-      const flat = inner.reshape(x!, [x!.size]);
-      const normalizers = logSumExp(inner, x!);
+      const places = inner.upload(Int32Array.from(targets), [tokens]);
+      const { losses, normalizers } = inner.crossEntropy(x!, places);
       return {
-        output: inner.binary('sub', inner.reshape(normalizers, [tokens]), inner.gather(flat, places)),
-        saved: [x!, normalizers, places],
-        backward: (gradient, [saved, norms, at]) => [logitsGradient(inner, gradient, saved!, norms!, at!)],
+        output: losses,
+        saved: [x!, places, normalizers],
+        backward: (gradient, [saved, at, norms]) => [inner.crossEntropyGradients(gradient, saved!, at!, norms!)],
       };
     });
     return { loss: meanAll(backend, perToken), perToken };
   });
-}
-
-/** log(sum(exp(x))) over the last axis, [T, 1]. */
-function logSumExp(backend: Backend, x: Tensor): Tensor {
-  const max = backend.reduce('max', x, -1, { keepDims: true });
-  const exp = backend.unary('exp', backend.binary('sub', x, max));
-  return backend.binary('add', backend.unary('log', backend.reduce('sum', exp, -1, { keepDims: true })), max);
-}
-
-/** (softmax(logits) - one-hot(target)) times the gradient of each token's loss. */
-function logitsGradient(backend: Backend, gradient: Tensor, logits: Tensor, normalizers: Tensor, at: Tensor): Tensor {
-  const probabilities = backend.unary('exp', backend.binary('sub', logits, normalizers));
-  const spread = backend.binary('mul', probabilities, backend.reshape(gradient, normalizers.shape));
-  const hits = backend.scatterAdd(at, backend.reshape(gradient, at.shape), logits.size);
-  return backend.binary('sub', spread, backend.reshape(hits, logits.shape));
 }

@@ -1,6 +1,6 @@
 /** AdamW over all parameters of a model: keeps their moments, by name, and counts the steps. */
 import { type Backend, MarianaError, type Tensor } from '@mariana/core';
-import { type AdamWOptions, adamwStep } from './adamw.ts';
+import type { AdamWOptions } from './adamw.ts';
 
 export interface OptimizerOptions extends Pick<AdamWOptions, 'beta1' | 'beta2' | 'epsilon' | 'weightDecay'> {
   /** How moments are stored; BF16 halves their memory, as in DeepSeek-V3's own training. Default `f32`. */
@@ -11,6 +11,21 @@ export interface OptimizerOptions extends Pick<AdamWOptions, 'beta1' | 'beta2' |
 export interface Moments {
   readonly first: Tensor;
   readonly second: Tensor;
+}
+
+/** One parameter with its gradient. */
+export interface ParameterUpdate {
+  readonly name: string;
+  /** F32, of the optimizer's backend. */
+  readonly parameter: Tensor;
+  /** F32 of the same shape. */
+  readonly gradient: Tensor;
+}
+
+export interface UpdateOptions {
+  readonly learningRate: number;
+  /** F32 of one element that gradients are multiplied by first, as clipping does. Default: 1. */
+  readonly gradientScale?: Tensor;
 }
 
 export class Optimizer implements Disposable {
@@ -44,18 +59,36 @@ export class Optimizer implements Disposable {
    * @throws MarianaError `INVALID_ARGUMENT` before the first `beginStep`, `SHAPE_MISMATCH`.
    */
   update(name: string, parameter: Tensor, gradient: Tensor, learningRate: number): Tensor {
+    return this.updateAll([{ name, parameter, gradient }], { learningRate })[0]!;
+  }
+
+  /**
+   * The next values of several parameters, in the order given; their moments are replaced. A backend may take them all in
+   * one pass.
+   *
+   * @throws MarianaError `INVALID_ARGUMENT` before the first `beginStep`, `SHAPE_MISMATCH`.
+   */
+  updateAll(updates: readonly ParameterUpdate[], { learningRate, gradientScale }: UpdateOptions): Tensor[] {
     const { backend } = this;
     const { moments: dtype = 'f32', ...options } = this.options;
-    const { first, second } = this.#moments.get(name) ?? this.#zeros(parameter, dtype);
-    const next = adamwStep(backend, { parameter, firstMoment: first, secondMoment: second }, gradient, {
+    const states = updates.map(({ name, parameter }) => {
+      const { first, second } = this.#moments.get(name) ?? this.#zeros(parameter, dtype);
+      return { parameter, firstMoment: first, secondMoment: second };
+    });
+    const gradients = updates.map(({ gradient }) => gradient);
+    const next = backend.adamwAll(states, gradients, {
       ...options,
       step: this.#step,
       learningRate,
+      ...(gradientScale && { gradientScale }),
     });
-    first.dispose();
-    second.dispose();
-    this.#moments.set(name, { first: backend.keep(next.firstMoment), second: backend.keep(next.secondMoment) });
-    return next.parameter;
+    return next.map(({ parameter, firstMoment, secondMoment }, i) => {
+      states[i]!.firstMoment.dispose();
+      states[i]!.secondMoment.dispose();
+      const moments = { first: backend.keep(firstMoment), second: backend.keep(secondMoment) };
+      this.#moments.set(updates[i]!.name, moments);
+      return parameter;
+    });
   }
 
   /** The moments of each parameter updated so far, for a checkpoint. The optimizer keeps owning them. */

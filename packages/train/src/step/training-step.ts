@@ -4,12 +4,12 @@
  *
  * Source: DeepSeek-V3 report, sections 2.1.2 and 4.2.
  */
-import { type Backend, MarianaError, type Tensor } from '@mariana/core';
+import { MarianaError, type Tensor } from '@mariana/core';
 import { maxViolation, updateBias } from '../balance/expert-load.ts';
 import { type LossOptions, modelLoss, type TokenBatch } from '../model/model-loss.ts';
 import type { TrainableModel } from '../model/trainable-model.ts';
-import { clipByGlobalNorm } from '../optim/clip.ts';
-import type { Optimizer } from '../optim/optimizer.ts';
+import { clipping } from '../optim/clip.ts';
+import type { Optimizer, ParameterUpdate } from '../optim/optimizer.ts';
 
 export interface TrainingStepOptions extends LossOptions {
   readonly optimizer: Optimizer;
@@ -118,26 +118,46 @@ class Accumulator implements Disposable {
   }
 }
 
+/** Values that are updated together: many tensors to a call, and not all old and new ones in memory at a time. */
+const UPDATE_SIZE = 4 << 20;
+
 /** Clips all gradients together and moves every parameter; returns the norm before clipping. */
 async function updateParameters(
   model: TrainableModel,
   gradients: ReadonlyMap<string, Tensor>,
   { optimizer, learningRate, maxGradientNorm = 1 }: TrainingStepOptions,
 ): Promise<number> {
-  const backend: Backend = model.backend.inner;
-  const names = [...gradients.keys()];
-  const clipped = clipByGlobalNorm(backend, [...gradients.values()], maxGradientNorm);
+  const { norm, coefficient } = clipping(model.backend.inner, [...gradients.values()], maxGradientNorm);
   try {
     optimizer.beginStep();
-    for (const [i, name] of names.entries()) {
-      const parameter = model.backend.unwrap(model.parameters.get(name)!.tensor);
-      model.set(name, optimizer.update(name, parameter, clipped.gradients[i]!, learningRate));
-      clipped.gradients[i]!.dispose();
+    for (const updates of batchesOf(model, gradients)) {
+      const next = optimizer.updateAll(updates, { learningRate, gradientScale: coefficient });
+      for (const [i, { name, gradient }] of updates.entries()) {
+        model.set(name, next[i]!);
+        gradient.dispose();
+      }
     }
-    return (await clipped.norm.read())[0]!;
+    return (await norm.read())[0]!;
   } finally {
-    for (const tensor of [...clipped.gradients, clipped.norm, clipped.coefficient]) tensor.dispose();
+    norm.dispose();
+    coefficient.dispose();
   }
+}
+
+/** All parameters with their gradients, some at a time. */
+function* batchesOf(model: TrainableModel, gradients: ReadonlyMap<string, Tensor>): Generator<ParameterUpdate[]> {
+  let updates: ParameterUpdate[] = [];
+  let size = 0;
+  for (const [name, gradient] of gradients) {
+    const parameter = model.backend.unwrap(model.parameters.get(name)!.tensor);
+    updates.push({ name, parameter, gradient });
+    size += gradient.size;
+    if (size < UPDATE_SIZE) continue;
+    yield updates;
+    updates = [];
+    size = 0;
+  }
+  if (updates.length > 0) yield updates;
 }
 
 async function updateBiases(model: TrainableModel, load: ReadonlyMap<number, Int32Array>, rate: number): Promise<void> {
