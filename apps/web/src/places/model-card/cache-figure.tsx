@@ -10,6 +10,8 @@ import { CACHE_DTYPES, type CacheDtype, type CardView } from './view.ts';
 
 const DTYPE_NAMES: Readonly<Record<CacheDtype, string>> = { bf16: 'BF16', e4m3: 'FP8', f32: 'F32' };
 const LENGTHS = contextLengths();
+/** Point of a line, counted from the shortest context, before which its name stands. */
+const NAMED = 3;
 const DASHES: Readonly<Record<CacheSeries['kind'], string>> = { latent: '0', grouped: '8 3', 'multi-head': '2 3' };
 
 export function CacheFigure({ card, view }: { card: Card; view: CardView }) {
@@ -91,9 +93,9 @@ export function CacheFigure({ card, view }: { card: Card; view: CardView }) {
                 x: 'x',
                 y: 'y',
                 text: 'text',
-                textAnchor: 'start',
-                dy: 13,
-                dx: 6,
+                textAnchor: 'end',
+                dy: -9,
+                dx: -4,
                 fill: 'var(--ink)',
                 stroke: 'var(--paper)',
                 strokeWidth: 4,
@@ -106,11 +108,11 @@ export function CacheFigure({ card, view }: { card: Card; view: CardView }) {
   );
 }
 
-/** Names under the beginning of the lines; lines that fall together share one. */
+/** Names above the lines, where each has room; lines that fall together share one. */
 function nameplates(series: readonly CacheSeries[]): { x: number; y: number; text: string }[] {
   const plates: { x: number; y: number; text: string }[] = [];
   for (const { kind, points } of series) {
-    const [x, y] = points[0]!;
+    const [x, y] = points[NAMED]!;
     const same = plates.find((plate) => plate.y === y);
     if (same) same.text += ` and ${ATTENTION_NAMES[kind]}`;
     else plates.push({ x, y, text: ATTENTION_NAMES[kind] });

@@ -83,9 +83,7 @@ function TokensField({ card, view }: { card: Card; view: CardView }) {
   };
   return (
     <div class="field">
-      <label for="training-tokens">
-        Tokens to train on (empty: {view.tokens === null ? 'as now' : 'the usual number'})
-      </label>
+      <label for="training-tokens">Tokens to train on</label>
       <input
         id="training-tokens"
         class="short"
