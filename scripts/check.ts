@@ -32,6 +32,7 @@ const STEPS: Step[] = [
     command: 'pnpm',
     args: [...TURBO, 'build', 'typecheck', 'typecheck:scripts', 'test', 'test:scripts'],
   },
+  { name: 'table of backends', command: 'pnpm', args: ['run', 'check:table'] },
   { name: 'unused code and dependencies', command: 'pnpm', args: ['run', 'knip'] },
   { name: 'packed packages', command: 'pnpm', args: ['run', 'release:dry'] },
 ];

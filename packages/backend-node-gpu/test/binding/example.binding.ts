@@ -25,4 +25,4 @@ test('three-backends generates the same on node-gpu as on the CPU', async () => 
   const ids = await run('node-gpu');
   expect(ids).toMatch(/^(\d+ ){7}\d+\n$/);
   expect(await run('cpu')).toBe(ids);
-});
+}, 180_000);
