@@ -87,7 +87,7 @@ describe('what a browser or a page lacks', () => {
   });
 
   test('with no room on the device the model runs all the same', async () => {
-    await using visitor = await visit(browser, site, { hash: 'missing' });
+    await using visitor = await visit(browser, site, { hash: 'files.json' });
     const client = await visitor.context.newCDPSession(visitor.page);
     await client.send('Storage.overrideQuotaForOrigin', { origin: new URL(site.url).origin, quotaSize: 1_000_000 });
     await visitor.page.goto(site.url);

@@ -59,6 +59,7 @@ export async function generate(page: Page, tokens: number): Promise<void> {
 /** A screenshot among the artefacts, and for READMEs under `image` if they are to be renewed. */
 export async function picture(page: Page, name: string, image?: string): Promise<void> {
   mkdirSync(PICTURES, { recursive: true });
+  await page.evaluate(() => scrollTo(0, 0)); // what sticks to the top belongs there
   await page.screenshot({ path: `${PICTURES}/${name}.png`, fullPage: true });
   if (image === undefined || !process.env.MARIANA_UPDATE_IMAGES) return;
   mkdirSync(IMAGES, { recursive: true });
