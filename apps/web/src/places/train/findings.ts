@@ -54,9 +54,23 @@ export function loadFinding(metrics: readonly StepMetrics[], facts: RunFacts): s
   const head =
     `${span} layer ${now.layer} sent ${percent(now.share)} of its tokens' choices to expert ${now.expert}; ` +
     `even would be ${percent(even)}.`;
-  const before = metrics.length >= 2 * RECENT_STEPS ? fullest(metrics.slice(0, RECENT_STEPS), facts) : null;
-  if (before === null) return head;
-  return `${head} In the first ${RECENT_STEPS} steps the fullest expert took ${percent(before.share)}, ${times(before.share / even)} its even part.`;
+  const worst = worstSpan(metrics, facts);
+  if (worst === null || worst.share <= now.share) return head;
+  return (
+    `${head} At its most uneven, in steps ${number(worst.from)} to ${number(worst.to)}, one expert took ` +
+    `${percent(worst.share)}, ${times(worst.share / even)} its even part.`
+  );
+}
+
+/** Of all spans of `RECENT_STEPS` steps before the last one, that with the fullest expert. */
+function worstSpan(metrics: readonly StepMetrics[], facts: RunFacts) {
+  let worst: { readonly from: number; readonly to: number; readonly share: number } | null = null;
+  for (let from = 0; from + 2 * RECENT_STEPS <= metrics.length; from += RECENT_STEPS) {
+    const span = metrics.slice(from, from + RECENT_STEPS);
+    const share = fullest(span, facts)?.share ?? 0;
+    if (worst === null || share > worst.share) worst = { from: span[0]!.step, to: span.at(-1)!.step, share };
+  }
+  return worst;
 }
 
 /** Loss and held-out loss for a picture of at most so many points: means over equal numbers of steps. */
