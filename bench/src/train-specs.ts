@@ -23,20 +23,26 @@ export interface TrainParts {
   readonly torch: string | undefined;
 }
 
-export function trainSpecs({ options, folder, torch }: TrainParts): Spec[] {
-  const steps = options.quick ? 1 : 4;
-  const repeats = options.quick ? 2 : 10;
+function trainProbe(steps: number): Probe {
   const { sequences, sequenceLength } = TRAIN_BATCH;
-  const train: Probe = {
+  return {
     metric: TRAIN,
     request: { do: 'train', steps },
     value: ({ ms }: { ms: number }) => (steps * sequences * sequenceLength) / (ms / 1e3),
   };
-  const square: Probe = {
+}
+
+function squareProbe(repeats: number): Probe {
+  return {
     metric: SQUARE,
     request: { do: 'product', size: SIZE, repeats },
     value: ({ ms }: { ms: number }) => (repeats * 2 * SIZE ** 3) / ms / 1e6,
   };
+}
+
+export function trainSpecs({ options, folder, torch }: TrainParts): Spec[] {
+  const train = trainProbe(options.quick ? 1 : 4);
+  const square = squareProbe(options.quick ? 2 : 10);
   return options.threads.flatMap((threads) => [
     ...PRECISIONS.map((precision) => ({
       name: marianaTraining(precision),
@@ -45,16 +51,22 @@ export function trainSpecs({ options, folder, torch }: TrainParts): Spec[] {
       // All precisions compute in F32, so one of them tells the peak.
       probes: precision === 'f32' ? [square, train] : [train],
     })),
-    ...(torch === undefined ? [] : pytorchSpecs(torch, folder, threads, [square, train])),
+    ...(torch === undefined ? [] : pytorchSpecs(torch, folder, threads, { square, train })),
   ]);
 }
 
-function pytorchSpecs(torch: string, folder: string, threads: number, probes: readonly Probe[]): Spec[] {
+function pytorchSpecs(
+  torch: string,
+  folder: string,
+  threads: number,
+  { square, train }: { readonly square: Probe; readonly train: Probe },
+): Spec[] {
   const script = program('pytorch_train.py');
   const kinds = [
-    [TRANSFORMERS, 'transformers', probes.slice(1)],
-    [PYTORCH, 'lean', probes],
-    [PYTORCH_BF16, 'lean-bf16', probes],
+    [TRANSFORMERS, 'transformers', [train]],
+    [PYTORCH, 'lean', [square, train]],
+    // Where a processor has no BF16, PyTorch takes far longer with it than in F32.
+    [PYTORCH_BF16, 'lean-bf16', [squareProbe(1), trainProbe(1)]],
   ] as const;
   return kinds.map(([name, kind, own]) => ({
     name,
