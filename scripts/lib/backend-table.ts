@@ -128,9 +128,9 @@ export function contradictions(kept: Results, { passed, failed }: Run): string[]
   ];
 }
 
-/** Kept results with those of a run in place of theirs. */
+/** Kept results with those of a run in place of theirs, in the order of the run. */
 export function updated(kept: Results, { passed, failed }: Run): Results {
-  const both = Object.entries({ ...kept, ...passed });
+  const both = Object.entries({ ...passed, ...kept, ...passed });
   return Object.fromEntries(both.filter(([operation]) => !failed.includes(operation)));
 }
 
