@@ -25,10 +25,13 @@ export default async function setup(): Promise<() => void> {
     process.env.MARIANA_WEB_MODEL = join(RUN, 'model');
     await makeModel(process.env.MARIANA_WEB_MODEL);
   }
+  const environment = process.env.NODE_ENV;
+  process.env.NODE_ENV = 'production'; // under `test` it would be the page of developers
   await build({
     configFile: join(WEB, 'vite.config.ts'),
     logLevel: 'error',
     build: { outDir: SITE, emptyOutDir: true },
   });
+  process.env.NODE_ENV = environment;
   return () => rmSync(RUN, { recursive: true, force: true });
 }
