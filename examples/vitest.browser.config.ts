@@ -4,7 +4,7 @@ import { defineConfig } from 'vitest/config';
 export default defineConfig({
   test: {
     include: ['test/**/*.browser.ts'],
-    testTimeout: 180_000,
+    testTimeout: 400_000,
     hookTimeout: 120_000,
     reporters: ['default', 'json'],
     outputFile: { json: '.cache/vitest-browser.json' },

@@ -32,9 +32,9 @@ test('webgpu-page computes, and says what', async () => {
   const page = await browser.newPage();
   const errors: string[] = [];
   page.on('pageerror', (error) => errors.push(error.message));
-  await page.goto(server.resolvedUrls!.local[0]!);
+  await page.goto(server.resolvedUrls!.local[0]!, { waitUntil: 'commit', timeout: 120_000 });
   await page.waitForFunction(() => /\.\.\.$|Error/.test(document.getElementById('said')?.textContent ?? ''), null, {
-    timeout: 150_000,
+    timeout: 240_000,
   });
   const said = (await page.textContent('#said'))?.split('\n') ?? [];
   expect(errors).toEqual([]);
