@@ -1,6 +1,6 @@
 /**
- * What `npm start` shows: the figures of DeepSeek-V3, then a small model of the same architecture, made, loaded and
- * generating. Every step is a command that can be typed again, and is shown as such.
+ * What `npm start` shows: the figures of DeepSeek-V3, then a small model of the same architecture telling a story. Every
+ * step is a command that can be typed again, and is shown as such.
  */
 import { spawnSync } from 'node:child_process';
 import { dirname, join } from 'node:path';
@@ -8,7 +8,6 @@ import { fileURLToPath } from 'node:url';
 
 const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
 const PROGRAM = join(ROOT, 'apps', 'cli', 'bin', 'mariana.js');
-const MODEL = '.cache/small';
 const PROMPT = 'Once upon a time';
 
 // The toolchain that scripts/bootstrap.mjs brought is on the path of this script, not on that of the reader.
@@ -33,21 +32,25 @@ say(
 );
 
 say();
-say('A small one of the same architecture, whose tokenizer learned words from README.md:');
-mariana(['init', '--preset', 'small', '--out', MODEL, '--tokenizer', 'README.md', '--force'], ['--json']);
-const small = JSON.parse(mariana(['inspect', MODEL], ['--json']));
-say(`  ${(small.parameters.total / 1e6).toFixed(1)} million parameters, ${megabytes(small.checkpoint.bytes)} on disk`);
+say("A small one of the same architecture comes along; `mariana train` taught it children's stories:");
+const small = JSON.parse(mariana(['inspect', 'stories'], ['--json']));
+say(
+  `  ${(small.parameters.total / 1e6).toFixed(1)} million parameters,`,
+  `${(small.parameters.active / 1e6).toFixed(1)} of them at work for each token,`,
+  `${megabytes(small.checkpoint.bytes)} on disk in FP8`,
+);
 
 say();
-say('Its weights are random, so it goes on with noise; that it goes on is the point:');
-show(['generate', '--model', MODEL, '--prompt', PROMPT, '--max-tokens', '60', '--echo']);
+say('It tells one, the same each time for the same seed:');
+show(['generate', '--prompt', PROMPT, '--max-tokens', '220', '--temperature', '0.7', '--seed', '7', '--echo']);
 
 say();
 say('Now you:');
 for (const [command, what] of [
   [`generate --model FOLDER --prompt "${PROMPT}"`, 'any checkpoint of the family, as Hugging Face ships it'],
-  [`chat --model ${MODEL}`, 'a conversation, if only with noise'],
-  [`score --model ${MODEL} --text "${PROMPT}"`, 'how probable a text is'],
+  ['generate --prompt "One day, a dragon" --temperature 0.7', 'another story'],
+  [`score --text "${PROMPT}"`, 'how probable a text is'],
+  ['train --data FOLDER --steps 500 --out ./model', 'a model of your own'],
   ['inspect deepseek-v2-lite', 'what a model takes to run; also of a folder'],
   ['--help', ''],
 ]) {

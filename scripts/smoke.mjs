@@ -46,6 +46,24 @@ const uses = {
     for (const { run } of suite.cases) await run();
     await suite.dispose();
   },
+  '@mariana/model-stories': async ({ storiesModel, storiesFiles }) => {
+    const sizes = storiesFiles.map((name) => readFileSync(new URL(name, storiesModel)).length);
+    expect(
+      sizes.every((size) => size > 0),
+      'its files are all there',
+    );
+    const told = execFileSync('npx', [
+      '--no-install',
+      'mariana',
+      'generate',
+      '--prompt',
+      'Once',
+      '--max-tokens',
+      '9',
+      '-q',
+    ]);
+    expect(told.length > 10, 'the program tells a story with it');
+  },
   '@mariana/layers': async ({ MultiHeadLatentAttention }) => {
     const { preset, RandomWeights } = await import('@mariana/core');
     const { reference } = await import('@mariana/backend-reference');

@@ -12,8 +12,8 @@ import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { maxViolation } from '@mariana/train';
-import { lineChart, type Series } from '../../apps/cli/src/train/report/line-chart.ts';
 import { cacheFolder } from './peers/cache-folder.ts';
+import { picture, smoothed } from './picture.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 
@@ -126,49 +126,6 @@ function resumption(folder: string): string[] {
   }
 }
 
-/** Means over the steps before, `width` of them, as the report smooths its curves; from the first whole mean on. */
-function smoothed(values: readonly number[], width = 100): (readonly [number, number])[] {
-  const points: (readonly [number, number])[] = [];
-  let sum = 0;
-  for (const [i, value] of values.entries()) {
-    sum += value - (i >= width ? values[i - width]! : 0);
-    if (i + 1 >= width) points.push([i + 1, sum / width]);
-  }
-  return points;
-}
-
-interface Panel {
-  readonly title: string;
-  readonly unit: string;
-  readonly series: readonly Series[];
-}
-
-/** Charts below each other in one picture that stands alone. */
-function picture(panels: readonly Panel[]): string {
-  const [width, chart, head] = [760, 280, 52];
-  const hues = ['#0b6e99', '#c2410c', '#4d7c0f'];
-  const style =
-    'text{font:12px system-ui,sans-serif;fill:#444}.t{font-weight:600;font-size:14px;fill:#111}.grid{stroke:#ddd}path{fill:none;stroke-width:1.6}' +
-    hues.map((hue, i) => `.s${i + 1}{stroke:${hue}}.c${i + 1}{fill:${hue}}`).join('');
-  const parts = panels.map(({ title, unit, series }, i) => {
-    const inner = /<svg[\s\S]*<\/svg>/.exec(lineChart(series, { label: title, unit, steps }))![0];
-    const top = i * (chart + head);
-    const keys = series.map(({ name, color }, k) => {
-      const x = 70 + k * 230;
-      return `<path class="s${color}" d="M${x} ${top + 38}h22"/><text x="${x + 28}" y="${top + 42}">${name}</text>`;
-    });
-    return (
-      `<text class="t" x="70" y="${top + 20}">${title}</text>${keys.join('')}` +
-      inner.replace('<svg', `<svg x="0" y="${top + head}" width="${width}" height="${chart}"`)
-    );
-  });
-  const height = panels.length * (chart + head);
-  return (
-    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" width="${width}" height="${height}">` +
-    `<style>${style}</style><rect width="${width}" height="${height}" fill="#fff"/>${parts.join('')}</svg>\n`
-  );
-}
-
 const losses = (measured: readonly Step[]) => smoothed(measured.map(({ crossEntropy }) => crossEntropy));
 
 /** MaxViolation of the worst balanced layer, of the loads of `WINDOW` steps together. */
@@ -197,7 +154,7 @@ const relative = fp8.map(([step, loss], i) => [step, (100 * (loss - bf16[i]![1])
 const worst = relative.reduce((most, [, value]) => Math.max(most, Math.abs(value)), 0);
 writeFileSync(
   join(options.out, 'training-fp8.svg'),
-  picture([
+  picture(steps, [
     {
       title: 'Loss in FP8 and in BF16, same text and seed, means over 100 steps',
       unit: 'nats a token',
@@ -223,7 +180,7 @@ const balanced = Object.entries(kinds).map(([name, how], i) => {
 });
 writeFileSync(
   join(options.out, 'training-balance.svg'),
-  picture([
+  picture(steps, [
     {
       title: `MaxViolation of the worst balanced layer, loads of ${WINDOW} steps together`,
       unit: 'MaxViolation',

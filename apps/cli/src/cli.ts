@@ -7,6 +7,7 @@ import manifest from '../package.json' with { type: 'json' };
 import { WEIGHT_FORMATS } from './backends.ts';
 import { BAD_INPUT, fail } from './failure.ts';
 import type { Io } from './io.ts';
+import { STORIES } from './model-place.ts';
 import { addSamplingOptions } from './sampling-options.ts';
 import { addTrainOptions } from './train/flags.ts';
 import { byteCount, ids, several, text, whole } from './values.ts';
@@ -50,6 +51,7 @@ function program(io: Io): Command {
 
 const EXAMPLES = `
 Examples:
+  mariana generate --prompt "Once upon a time"
   mariana inspect deepseek-v3
   mariana init --preset small --seed 1 --out ./small --tokenizer
   mariana generate --model ./small --prompt "Once upon a time" --max-tokens 50
@@ -63,12 +65,12 @@ const CONVERTED_WEIGHTS = ['f32', 'bf16', 'fp8', 'int8', 'int4'];
 const CONVERTED_QUANTS = ['f32', 'f16', 'bf16', 'q8_0'];
 
 const MODEL =
-  'folder with config.json and *.safetensors, GGUF file, URL of either, or name of a preset (random weights)';
+  'folder with config.json and *.safetensors, GGUF file, URL of either, name of a preset (random weights), or stories: the small model that comes along';
 const SPECULATE = 'draft tokens by multi-token prediction: the same text, faster where drafts are good';
 
 function addModelOptions(command: Command): Command {
   return command
-    .requiredOption('--model <place>', MODEL, text)
+    .option('--model <place>', MODEL, text, STORIES)
     .option('--backend <name>', 'what computes: cpu, reference or auto (the fastest there is; default: cpu)', text)
     .addOption(
       new Option(
@@ -152,7 +154,7 @@ function addInspect(program: Command, io: Io): void {
   program
     .command('inspect')
     .description('Tell what a model is made of and what it takes to run, and check its files.')
-    .argument('<what>', 'folder of a checkpoint, GGUF file, URL of either, config.json, or name of a preset')
+    .argument('<what>', 'folder of a checkpoint, GGUF file, URL of either, config.json, name of a preset, or stories')
     .option('--context <n>', 'tokens of context that operations are counted at (default: 4096)', whole(1))
     .option('--json', 'print the result as JSON, and nothing else on standard output')
     .action(async (what, flags) => (await import('./commands/inspect.ts')).inspect(what, flags, io));

@@ -3,6 +3,7 @@ import { Model, type Session } from '@mariana/runtime';
 import { type BackendOptions, openBackend } from './backends.ts';
 import { bytes } from './format.ts';
 import { type Io, remark } from './io.ts';
+import { modelPlace } from './model-place.ts';
 import { Progress } from './progress.ts';
 
 /** Options of every command that runs a model. */
@@ -20,7 +21,7 @@ export interface LoadedModel extends Disposable {
 }
 
 /**
- * Loads `options.model`: a folder, a URL or the name of a preset.
+ * Loads `options.model`: a folder, a URL, or the name of a preset or of the model that comes along.
  *
  * @throws MarianaError as `openBackend` and `Model.load` do; nothing is left behind then.
  */
@@ -41,7 +42,7 @@ export async function loadModel(options: ModelOptions, io: Io, { mtp = false } =
   );
   const progress = new Progress(io, { label: `loading ${options.model}`, amount: bytes, quiet });
   try {
-    const model = await Model.load(options.model, {
+    const model = await Model.load(modelPlace(options.model), {
       backend,
       mtp,
       signal: io.interrupts.signal,

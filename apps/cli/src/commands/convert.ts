@@ -11,6 +11,7 @@ import {
 import { bytes, duration } from '../format.ts';
 import { fillFolder } from '../init/staging.ts';
 import { type Io, print, printJson, remark } from '../io.ts';
+import { modelPlace } from '../model-place.ts';
 import { Progress } from '../progress.ts';
 
 export interface ConvertFlags {
@@ -49,7 +50,7 @@ export async function convert(flags: ConvertFlags, io: Io): Promise<void> {
     if (to === 'gguf') {
       format = choose(flags, 'quant', GGUF_QUANTS, 'q8_0');
       await refuseExisting(flags);
-      converted = await convertModel(model, out, { to, quant: format as GgufQuant, ...watched });
+      converted = await convertModel(modelPlace(model), out, { to, quant: format as GgufQuant, ...watched });
     } else {
       format = choose(flags, 'weights', SAFETENSORS_WEIGHTS, 'int8');
       converted = await toFolder(flags, format as SafetensorsWeights, watched);
@@ -97,7 +98,7 @@ async function toFolder(flags: ConvertFlags, weights: SafetensorsWeights, watche
   const { model, out, maxShardSize: maxShardBytes } = flags;
   let converted: Converted | undefined;
   await fillFolder(out, { force: flags.force === true }, async (stage) => {
-    converted = await convertModel(model, stage, { to: 'safetensors', weights, maxShardBytes, ...watched });
+    converted = await convertModel(modelPlace(model), stage, { to: 'safetensors', weights, maxShardBytes, ...watched });
   });
   return converted!;
 }

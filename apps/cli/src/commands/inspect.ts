@@ -6,6 +6,7 @@ import { account } from '../inspect/account.ts';
 import { describe } from '../inspect/describe.ts';
 import { look } from '../inspect/look.ts';
 import { type Io, print, printJson } from '../io.ts';
+import { modelPlace } from '../model-place.ts';
 
 export interface InspectFlags {
   readonly json?: true;
@@ -16,7 +17,7 @@ export interface InspectFlags {
 const CONTEXT = 4096;
 
 export async function inspect(target: string, flags: InspectFlags, io: Io): Promise<void> {
-  const inspected = await look(target);
+  const inspected = await look(modelPlace(target));
   const { source, kind, config, checkpoint } = inspected;
   const figures = account(config, flags.context ?? Math.min(CONTEXT, config.maxPositionEmbeddings));
   if (flags.json) {
