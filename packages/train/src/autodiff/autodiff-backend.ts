@@ -118,7 +118,7 @@ export class AutodiffBackend extends RecordingBackend {
   slice(x: Tensor, axis: number, start: number, end: number): Tensor {
     const y = this.inner.slice(this.unwrap(x), axis, start, end);
     const at = resolveAxis('slice', axis, x.rank);
-    return this.recordEach('slice', y, [[x, () => sliceRule(this.inner, x.shape, at, start, end)]]);
+    return this.recordEach('slice', y, [[x, () => sliceRule(at, start, end)]]);
   }
 
   concat(tensors: readonly Tensor[], axis: number): Tensor {

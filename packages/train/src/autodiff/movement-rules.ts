@@ -1,7 +1,8 @@
 /** Gradients of the primitives that select, move and reduce. */
 import { type Backend, range, type Shape, scalar, sizeOf, type Tensor } from '@mariana/core';
 import type { Rule, Save } from './elementwise-rules.ts';
-import { spread, zerosOf } from './shapes.ts';
+import type { Piece } from './graph.ts';
+import { spread } from './shapes.ts';
 
 /** A sum hands its gradient to all it summed. */
 export function sumRule(backend: Backend, shape: Shape, axis: number): Rule {
@@ -50,12 +51,8 @@ export function topKRule(backend: Backend, save: Save, shape: Shape, indices: Te
 }
 
 /** What was cut away has gradient zero. */
-export function sliceRule(backend: Backend, shape: Shape, axis: number, start: number, end: number): Rule {
-  return (gradient) => {
-    const zeros = (size: number) => (size === 0 ? [] : [zerosOf(backend, shape.with(axis, size))]);
-    const parts = [...zeros(start), gradient, ...zeros(shape[axis]! - end)];
-    return parts.length === 1 ? gradient : backend.concat(parts, axis);
-  };
+export function sliceRule(axis: number, start: number, end: number): (gradient: Tensor) => Piece {
+  return (gradient) => ({ axis, start, end, gradient });
 }
 
 /** Each part takes its piece of the gradient. */

@@ -20,6 +20,7 @@ import {
   propagate,
   releaseVariable,
   type Saved,
+  type Share,
   type Variable,
   type WriteCounts,
 } from './graph.ts';
@@ -300,7 +301,7 @@ export abstract class RecordingBackend extends Backend {
   protected recordEach(
     operation: string,
     output: Tensor,
-    inputs: readonly (readonly [input: Tensor, rule: (save: Save) => Rule])[],
+    inputs: readonly (readonly [input: Tensor, rule: (save: Save) => (gradient: Tensor) => Share])[],
   ): Tensor {
     const tensors = inputs.map(([input]) => input);
     return this.#record(operation, output, tensors, (save) => {
