@@ -222,7 +222,6 @@ function commandLines(): void {
   const ids = ['--ids', '1'];
   wrong('an unknown command', ['genrate'], 'USAGE', /genrate.*generate/);
   wrong('an unknown option', ['generate', ...model, ...ids, '--max-token', '1'], 'USAGE', /--max-token.*--max-tokens/);
-  wrong('no model', ['generate', ...ids], 'USAGE', /--model/);
   wrong('no prompt', ['generate', ...model], 'USAGE', /--prompt.*--ids/);
   wrong('two prompts', ['generate', ...model, ...ids, '--prompt', 'x'], 'USAGE', /--prompt.*--ids/);
   wrong('nothing to score', ['score', ...model], 'USAGE', /--text.*--file.*--ids/);

@@ -66,5 +66,5 @@ never stopped. Ctrl-C saves that state first.
 
   mariana train --data ./stories.jsonl --preset small --steps 500 --out ./model
   mariana train recipe.json --steps 2000
-  mariana train --init ./model --extend-context 512 --data ./long --steps 200 --out ./longer
+  mariana train --init ./model --extend-context 512 --data ./long --out ./longer
   mariana train --resume --out ./model`;
