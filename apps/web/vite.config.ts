@@ -7,7 +7,7 @@ import { defaultClientConditions, defineConfig } from 'vite';
 import { assetList, defaultModel } from './build/plugins.ts';
 
 /** The folder of the model that the page comes with: config.json, model.safetensors, tokenizer.json and its like. */
-const DEFAULT_MODEL = fileURLToPath(new URL('./.cache/model', import.meta.url));
+const DEFAULT_MODEL = fileURLToPath(new URL('../../packages/model-stories/model', import.meta.url));
 
 const headers = {
   'Cross-Origin-Opener-Policy': 'same-origin',

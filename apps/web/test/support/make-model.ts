@@ -1,8 +1,6 @@
 /**
  * Writes the model that the page is tested with: random weights, every part of DeepSeek-V3 (experts in groups, latent
  * attention, a multi-token-prediction module), and a tokenizer learned from a text. The same bytes every time.
- *
- * `node --conditions=@mariana/source test/support/make-model.ts` writes it to `.cache/model`.
  */
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -14,13 +12,13 @@ import { trainBpe } from '@mariana/tokenizer';
 const WEB = fileURLToPath(new URL('../..', import.meta.url));
 const CORPUS = join(WEB, 'src/places/train/sample/english-fairy-tales.txt');
 
-/** Where the page that is tested finds it: a folder of the run, or one for a server that is looked at by hand. */
-export const TEST_MODEL: string = process.env.MARIANA_WEB_MODEL ?? join(WEB, '.cache/model');
+/** Where the page that is tested finds it: a folder of the run. */
+export const TEST_MODEL: string = process.env.MARIANA_WEB_MODEL ?? '';
 
 const BOS = '<s>';
 const EOS = '</s>';
 
-export async function makeModel(folder = TEST_MODEL): Promise<void> {
+export async function makeModel(folder: string): Promise<void> {
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(folder, { recursive: true });
   const base = preset('small');
@@ -45,5 +43,3 @@ export async function makeModel(folder = TEST_MODEL): Promise<void> {
   }));
   await writeShardedCheckpoint(folder, tensors, {});
 }
-
-if (process.argv[1] === fileURLToPath(import.meta.url)) await makeModel();
