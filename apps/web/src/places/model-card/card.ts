@@ -2,7 +2,6 @@
 import {
   type AccountedFormat,
   countParameters,
-  H800_PEAK_FLOPS,
   isMoeLayer,
   kvCacheBytesPerToken,
   type ModelConfig,
@@ -10,7 +9,6 @@ import {
   type PublishedTraining,
   preset,
   publishedTraining,
-  publishedUtilization,
   type TrainingCost,
   trainingCost,
   type WeightBytes,
@@ -154,9 +152,4 @@ function trainingOf(config: ModelConfig, parameters: ParameterCount, view: CardV
   rows.sort((a, b) => b.cost.gpuHours - a.cost.gpuHours);
   const tokensFrom = view.tokens !== null ? 'chosen' : known !== null ? 'published' : 'rule';
   return { tokens, tokensFrom, sequenceLength, cost, published: known, rows };
-}
-
-/** The rate that hours are reckoned by, in operations a second of one accelerator. */
-export function trainingRate(): number {
-  return H800_PEAK_FLOPS * publishedUtilization();
 }

@@ -5,9 +5,9 @@ import type { StepMetrics } from '../../worker/train-protocol.ts';
 import { relativeLoads } from './loads.ts';
 
 /** Load that is drawn strongest: this many times the even one. */
-export const STRONGEST = 2;
+const STRONGEST = 2;
 
-export interface LoadPictureProps {
+interface LoadPictureProps {
   readonly metrics: readonly StepMetrics[];
   /** Index among the layers with experts. */
   readonly layer: number;

@@ -45,7 +45,6 @@ export function Samples({ run }: { run: RunFacts }) {
           </summary>
           <ol class="stack">
             {older.map((sample, i) => (
-              // biome-ignore lint/suspicious/noArrayIndexKey: texts are added at the other end and never change
               <li key={older.length - i}>
                 <SampleText sample={sample} />
               </li>
