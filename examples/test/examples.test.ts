@@ -53,6 +53,8 @@ test.skipIf(noGpu)(
   async () => {
     expect(await run('three-backends', ['webgpu'], SOFTWARE_GPU)).toBe(await run('three-backends', ['cpu']));
   },
+  // Two programs, one with shaders to compile on the CPU.
+  240_000,
 );
 
 test.each(['generate', 'one-layer', 'swap-backend'])('the README shows %s as it is', async (example) => {
