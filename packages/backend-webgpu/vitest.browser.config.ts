@@ -25,7 +25,7 @@ export default defineConfig({
   publicDir: fileURLToPath(new URL('../goldens/fixtures', import.meta.url)),
   test: {
     include: ['test/browser/*.browser.ts'],
-    testTimeout: 120_000,
+    testTimeout: 300_000,
     browser: {
       enabled: true,
       headless: true,

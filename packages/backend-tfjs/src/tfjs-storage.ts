@@ -38,6 +38,16 @@ interface Held {
   tensor: TfTensor | null;
   /** Known for uploaded integers. */
   readonly range: IndexRange | undefined;
+  /** What makes `tensor` when it is first needed. */
+  deferred?: Deferred | undefined;
+}
+
+/** A result that was put off: made when its values are first needed, or dropped where they never are. */
+export interface Deferred {
+  /** A kept `tf.Tensor`, which the caller takes over. Called once, if at all. */
+  make(): TfTensor;
+  /** Called instead of `make` if nobody needed the values. */
+  drop(): void;
 }
 
 /** Engines that compute on the host, so that looking at a result stalls no device. */
@@ -177,7 +187,9 @@ export abstract class TfjsStorage<T extends TfTensor = TfTensor> extends Backend
   }
 
   protected release(storage: Storage): void {
-    (storage.payload as Held).tensor?.dispose();
+    const held = storage.payload as Held;
+    held.deferred?.drop();
+    held.tensor?.dispose();
   }
 
   // -------------------------------------------------------------------------------------------------------------------
@@ -199,6 +211,35 @@ export abstract class TfjsStorage<T extends TfTensor = TfTensor> extends Backend
    */
   protected hold(tensor: TfTensor | null, shape: Shape, dtype: TensorDType, range?: IndexRange): Tensor {
     return this.#handle({ tensor, range }, shape, dtype);
+  }
+
+  /** A tensor of at least one element whose values are made when they are first needed. */
+  protected defer(deferred: Deferred, shape: Shape, dtype: TensorDType): Tensor {
+    return this.#handle({ tensor: null, range: undefined, deferred }, shape, dtype);
+  }
+
+  /** What a tensor was put off as, if its values were not needed yet. Handles that share storage share it. */
+  protected deferredOf(tensor: Tensor): Deferred | undefined {
+    this.own(tensor);
+    return (tensor.storage.payload as Held).deferred;
+  }
+
+  /** Makes the values of a storage, if they were put off. */
+  protected settle(storage: Storage): void {
+    const held = storage.payload as Held;
+    const { deferred } = held;
+    if (deferred === undefined) return;
+    held.deferred = undefined;
+    held.tensor = deferred.make();
+  }
+
+  /** Takes the `tf.Tensor` out of a tensor that nobody else has, which is disposed. */
+  protected take(tensor: Tensor): TfTensor {
+    const held = this.#held(tensor);
+    const values = held.tensor!;
+    held.tensor = null;
+    tensor.dispose();
+    return values;
   }
 
   /** Puts another kept `tf.Tensor` of the same size in the place of a tensor's own, which is disposed. */
@@ -279,6 +320,7 @@ export abstract class TfjsStorage<T extends TfTensor = TfTensor> extends Backend
 
   #held(tensor: Tensor): Held {
     this.own(tensor);
+    this.settle(tensor.storage);
     return tensor.storage.payload as Held;
   }
 

@@ -95,15 +95,22 @@ export abstract class WebGpuPrimitives<T extends TfTensor = TfTensor> extends Tf
     checkIndices('writeRows', rangeOf(rows), target.shape[0] ?? 0);
     this.own(target, values);
     if (values.size === 0) return;
-    const held = this.payload(target);
-    if (this.#engine.isShared(held)) {
-      // Others hold the values as they are: a cast of the target, or a tf.Tensor.
-      const own = this.#engine.tensor(target.size, 'float32');
-      const bytes = target.size * 4;
-      this.#engine.scheduler.copy(this.#engine.buffer(held), 0, this.#engine.buffer(own), 0, bytes);
-      this.replace(target, own);
-    }
+    this.unshare(target);
     movement.writeRows(this, target, rows, values);
+    this.written(target);
+  }
+
+  /** Gives a tensor a buffer of its own, if others hold its values as they are: a cast of it, or a tf.Tensor. */
+  protected unshare(target: Tensor): void {
+    const held = this.payload(target);
+    if (!this.#engine.isShared(held)) return;
+    const own = this.#engine.tensor(target.size, 'float32');
+    this.#engine.scheduler.copy(this.#engine.buffer(held), 0, this.#engine.buffer(own), 0, target.size * 4);
+    this.replace(target, own);
+  }
+
+  /** Says that a kernel wrote into a tensor. */
+  protected written(target: Tensor): void {
     this.#engine.written(this.payload(target));
   }
 

@@ -4,6 +4,7 @@ import { MarianaError } from '@mariana/core';
 import { activate, startEngine } from './device/engine.ts';
 import type { AdapterChoice } from './device/open-device.ts';
 import type { WebGpuTfModule } from './device/tfjs-webgpu.ts';
+import { FusingBackend } from './fusing-backend.ts';
 import { WebGpuBackend, type WebGpuWeights } from './webgpu-backend.ts';
 
 export interface WebGpuOptions<Tf extends TfNamespace = TfNamespace> extends AdapterChoice {
@@ -17,6 +18,11 @@ export interface WebGpuOptions<Tf extends TfNamespace = TfNamespace> extends Ada
    * while loading, but for routers and embeddings.
    */
   readonly weights?: WebGpuWeights;
+  /**
+   * Put operations of a decode step off until it is known what they are part of, and make one dispatch of several: about
+   * half as many for a token. Default false.
+   */
+  readonly fuse?: boolean;
 }
 
 const WEIGHTS: readonly string[] = ['native', 'fp8', 'int8', 'int4', 'f32'];
@@ -33,7 +39,7 @@ const WEIGHTS: readonly string[] = ['native', 'fp8', 'int8', 'int4', 'f32'];
 export async function webgpu<Tf extends TfNamespace = TfNamespace>(
   options: WebGpuOptions<Tf> = {},
 ): Promise<WebGpuBackend<TensorOf<Tf>>> {
-  const { weights = 'native' } = options;
+  const { weights = 'native', fuse = false } = options;
   if (!WEIGHTS.includes(weights)) {
     throw new MarianaError(
       'INVALID_ARGUMENT',
@@ -43,5 +49,5 @@ export async function webgpu<Tf extends TfNamespace = TfNamespace>(
   const tf = (options.tf ?? (await import('@tensorflow/tfjs-core'))) as unknown as WebGpuTfModule;
   const engine = await startEngine(tf, options);
   await activate(tf);
-  return new WebGpuBackend<TensorOf<Tf>>(engine, weights);
+  return new (fuse ? FusingBackend : WebGpuBackend)<TensorOf<Tf>>(engine, weights);
 }

@@ -29,12 +29,13 @@ const THREADS = 32;
 /** Most tokens of the kernel for few. */
 export const MAX_FEW_TOKENS = 4;
 
-function bindings({ format, aligned }: LinearOptions): readonly KernelBinding[] {
+function bindings({ format, aligned }: LinearOptions, residuals = 0): readonly KernelBinding[] {
   const { element, scaled } = FORMAT_TEXTS[format];
   return [
     { name: 'x', access: 'read', element: aligned ? 'vec4<f32>' : 'f32' },
     { name: 'codes', access: 'read', element },
     ...(scaled ? [{ name: 'scales', access: 'read', element: 'f32' } as const] : []),
+    ...Array.from({ length: residuals }, (_, i) => ({ name: `r${i}`, access: 'read', element: 'f32' }) as const),
     { name: 'y', access: 'write', element: 'f32' },
   ];
 }
@@ -86,10 +87,13 @@ const UNIFORMS: readonly KernelUniform[] = [
 
 /**
  * For up to `tokens` tokens (1, 2 or 4). `together` rows of W are multiplied by a workgroup; they must be of one group,
- * so it divides `group_rows`, or there is one group.
+ * so it divides `group_rows`, or there is one group. `residuals` (`r0`, `r1`, of the shape of y) are added to the product,
+ * one after the other.
  */
-export function fewTokensKernel(options: LinearOptions & { tokens: 1 | 2 | 4; together: 1 | 4 }): Kernel<LinearShape> {
-  const { format, aligned, tokens, together } = options;
+export function fewTokensKernel(
+  options: LinearOptions & { tokens: 1 | 2 | 4; together: 1 | 4; residuals?: 0 | 1 | 2 },
+): Kernel<LinearShape> {
+  const { format, aligned, tokens, together, residuals = 0 } = options;
   const { chunks, inputs, scaled } = FORMAT_TEXTS[format];
   const each = (count: number, text: (i: number) => string) => Array.from({ length: count }, (_, i) => text(i));
   const starts = each(
@@ -115,7 +119,7 @@ ${dots.join('\n')}
   const vector = together === 4 ? 'vec4<f32>' : 'array<f32, 1>';
   return {
     label: `linear-${format}`,
-    key: `linear-few/${format}/${aligned}/${tokens}/${together}`,
+    key: `linear-few/${format}/${aligned}/${tokens}/${together}/${residuals}`,
     code: /* wgsl */ `${helpers(options)}
 var<workgroup> partial: array<array<${vector}, ${tokens}>, ${THREADS}>;
 
@@ -143,12 +147,13 @@ ${products.join('\n')}
   if (t < uniforms.tokens && t < ${tokens}u && row0 + r < uniforms.rows) {
     var total = 0.0;
     for (var k = 0u; k < ${THREADS}u; k++) { total += partial[k][t][r]; }
-    y[t * uniforms.y_width + uniforms.y_row + row0 + r] = total;
+    let to = t * uniforms.y_width + uniforms.y_row + row0 + r;
+    y[to] = total${each(residuals, (i) => ` + r${i}[to]`).join('')};
   }
 }
 `,
     workgroupSize: [THREADS, 1, 1],
-    bindings: bindings(options),
+    bindings: bindings(options, residuals),
     uniforms: UNIFORMS,
     dispatch: ({ rows }) => rowsDispatch(Math.ceil(rows / together)),
   };

@@ -4,12 +4,14 @@ import {
   type LatentAttentionOptions,
   type LatentCacheView,
   MarianaError,
+  type Shape,
   type Tensor,
+  type TensorDType,
 } from '@mariana/core';
 import { attentionKernel } from '../kernels/attention.ts';
-import { latentAttentionKernel, latentAttentionShape } from '../kernels/latent-attention.ts';
+import { type LatentAttentionShape, latentAttentionKernel, latentAttentionShape } from '../kernels/latent-attention.ts';
 import { latentCombineKernel } from '../kernels/latent-attention-combine.ts';
-import type { KernelDevice } from './device.ts';
+import type { KernelDevice, Output } from './device.ts';
 
 /** Most workgroups along an axis, and with them heads and sequences. */
 const MOST = 65535;
@@ -46,60 +48,133 @@ export interface PageTables {
   pages(list: Int32Array): GPUBuffer;
 }
 
+/** The result of latent attention in splits, which are still to be put together. */
+export interface LatentParts {
+  /** F32 [splits (or more), queries * heads, latent]. */
+  readonly partial: Output;
+  /** F32 [splits (or more), queries * heads, 2]. */
+  readonly stats: Output;
+  readonly splits: number;
+  /** [queries, heads, latent]. */
+  readonly shape: readonly [number, number, number];
+  readonly rope: number;
+}
+
 /** Null where the default body must do it: operands that do not fit, or have no elements. */
 export function latentAttention(
   device: KernelDevice & PageTables,
   q: Tensor,
+  cache: LatentCacheView,
+  options: LatentAttentionOptions,
+): Tensor | null {
+  const plan = planLatent(q.shape, q.dtype, cache, options);
+  if (plan === null) return null;
+  if (plan.split.splits > 1) return combineLatent(device, runSplits(device, plan, device.buffer(q), cache));
+  const { queries, heads, latent, rope } = plan;
+  const result = device.output([queries, heads, latent], 'f32');
+  device.run(latentAttentionKernel({ latent, rope, partial: false }), {
+    shape: plan.split,
+    buffers: {
+      query: device.buffer(q),
+      pool: device.buffer(cache.pool),
+      pages: device.pages(plan.used),
+      result: result.buffer,
+    },
+    uniforms: plan.uniforms,
+  });
+  return result.tensor;
+}
+
+/** The same up to the splits, whatever their number. */
+export function latentParts(
+  device: KernelDevice & PageTables,
+  q: Tensor,
+  cache: LatentCacheView,
+  options: LatentAttentionOptions,
+): LatentParts | null {
+  const plan = planLatent(q.shape, q.dtype, cache, options);
+  return plan === null ? null : runSplits(device, plan, device.buffer(q), cache);
+}
+
+/** Puts splits together; they are freed. */
+export function combineLatent(device: KernelDevice, { partial, stats, splits, shape, rope }: LatentParts): Tensor {
+  const [queries, heads, latent] = shape;
+  const rows = queries * heads;
+  const result = device.output(shape, 'f32');
+  device.run(latentCombineKernel({ latent, rope }), {
+    shape: { rows },
+    buffers: { partial: partial.buffer, stats: stats.buffer, result: result.buffer },
+    uniforms: { rows, splits },
+  });
+  partial.tensor.dispose();
+  stats.tensor.dispose();
+  return result.tensor;
+}
+
+interface LatentPlan {
+  readonly queries: number;
+  readonly heads: number;
+  readonly latent: number;
+  readonly rope: number;
+  readonly split: LatentAttentionShape;
+  readonly used: Int32Array;
+  readonly uniforms: Readonly<Record<string, number>>;
+}
+
+function planLatent(
+  shape: Shape,
+  dtype: TensorDType,
   { pool, pages, pageSize, length }: LatentCacheView,
   { scale, queryStart = 0, latentDim: latent }: LatentAttentionOptions,
-): Tensor | null {
-  if (q.rank !== 3 || pool.rank !== 2 || q.dtype !== 'f32' || (pool.dtype !== 'f32' && pool.dtype !== 'bf16'))
+): LatentPlan | null {
+  if (shape.length !== 3 || pool.rank !== 2 || dtype !== 'f32' || (pool.dtype !== 'f32' && pool.dtype !== 'bf16')) {
     return null;
-  const [queries, heads, width] = q.shape as [number, number, number];
+  }
+  const [queries, heads, width] = shape as [number, number, number];
   const whole = isCount(length) && isCount(pageSize) && isCount(queryStart) && isCount(latent);
-  if (!whole || width !== pool.shape[1] || latent > width || q.size === 0 || latent === 0 || length === 0) return null;
+  const empty = queries * heads * width === 0 || latent === 0 || length === 0;
+  if (!whole || empty || width !== pool.shape[1] || latent > width) return null;
   // The default body says that there are too few pages.
   if (length > pages.length * pageSize) return null;
   const used = pages.subarray(0, Math.ceil(length / pageSize));
   checkPages(used, length, pageSize, pool.shape[0]!);
   const rows = queries * heads;
-  const shape = latentAttentionShape(rows, length);
-  const partial = shape.splits > 1;
-  const config = { latent, rope: width - latent };
-  const result = device.output([queries, heads, latent], 'f32');
+  const split = latentAttentionShape(rows, length);
+  const uniforms = {
+    rows,
+    heads,
+    length,
+    query_start: queryStart,
+    page_size: pageSize,
+    split: split.splitTokens,
+    scale,
+  };
+  return { queries, heads, latent, rope: width - latent, split, used, uniforms };
+}
+
+function runSplits(
+  device: KernelDevice & PageTables,
+  { queries, heads, latent, rope, split, used, uniforms }: LatentPlan,
+  query: GPUBuffer,
+  { pool }: LatentCacheView,
+): LatentParts {
+  const rows = queries * heads;
   // Room for the most splits that these rows can have, so that buffers stay the same as a sequence grows.
-  const most = Math.max(shape.splits, latentAttentionShape(rows, LONG).splits);
-  const parts = partial ? device.output([most, rows, latent], 'f32') : undefined;
-  const stats = partial ? device.output([most, rows, 2], 'f32') : undefined;
-  device.run(latentAttentionKernel({ ...config, partial }), {
-    shape,
+  const most = Math.max(split.splits, latentAttentionShape(rows, LONG).splits);
+  const partial = device.output([most, rows, latent], 'f32');
+  const stats = device.output([most, rows, 2], 'f32');
+  device.run(latentAttentionKernel({ latent, rope, partial: true }), {
+    shape: split,
     buffers: {
-      query: device.buffer(q),
+      query,
       pool: device.buffer(pool),
       pages: device.pages(used),
-      result: parts?.buffer ?? result.buffer,
-      ...(stats === undefined ? {} : { stats: stats.buffer }),
+      result: partial.buffer,
+      stats: stats.buffer,
     },
-    uniforms: {
-      rows,
-      heads,
-      length,
-      query_start: queryStart,
-      page_size: pageSize,
-      split: shape.splitTokens,
-      scale,
-    },
+    uniforms,
   });
-  if (parts !== undefined && stats !== undefined) {
-    device.run(latentCombineKernel(config), {
-      shape: { rows },
-      buffers: { partial: parts.buffer, stats: stats.buffer, result: result.buffer },
-      uniforms: { rows, splits: shape.splits },
-    });
-    parts.tensor.dispose();
-    stats.tensor.dispose();
-  }
-  return result.tensor;
+  return { partial, stats, splits: split.splits, shape: [queries, heads, latent], rope };
 }
 
 function isCount(x: number): boolean {

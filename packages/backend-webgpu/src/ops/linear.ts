@@ -25,6 +25,11 @@ export interface GpuMatrix {
 /** The matrix of a weight, in the pieces in which it lies. */
 export function matrixOf(weight: WebGpuWeight): GpuMatrix {
   weight.assertAlive();
+  return matrixIn(weight);
+}
+
+/** The same of a weight that may have been disposed, whose stack somebody holds. */
+export function matrixIn(weight: Pick<WebGpuWeight, 'stack' | 'index'>): GpuMatrix {
   const { layout, parts } = weight.stack;
   const [out] = layout.shape;
   const [start, end] = [weight.index * out, (weight.index + 1) * out];
@@ -65,8 +70,19 @@ export function matrixOfTensor(device: KernelDevice, tensor: Tensor, shape: read
   };
 }
 
-/** y = x W^T for x [..., in], or for each group of x [T, groups, in] its own part of W. No size is 0. */
-export function linear(device: KernelDevice, x: Tensor, w: GpuMatrix, groups: number, shape: Shape): Tensor {
+/**
+ * y = x W^T for x [..., in], or for each group of x [T, groups, in] its own part of W. No size is 0.
+ *
+ * @param residuals - At most two tensors of the shape of y that are added to it, for at most `MAX_FEW_TOKENS` tokens.
+ */
+export function linear(
+  device: KernelDevice,
+  x: Tensor,
+  w: GpuMatrix,
+  groups: number,
+  shape: Shape,
+  residuals: readonly Tensor[] = [],
+): Tensor {
   const [out, inputs] = w.shape;
   const tokens = x.size / inputs / groups;
   const groupRows = out / groups;
@@ -84,12 +100,14 @@ export function linear(device: KernelDevice, x: Tensor, w: GpuMatrix, groups: nu
         ...options,
         tokens: tokens === 1 ? 1 : tokens === 2 ? 2 : 4,
         together: groups === 1 || groupRows % 4 === 0 ? 4 : 1,
+        residuals: residuals.length as 0 | 1 | 2,
       })
     : manyTokensKernel(options);
+  const added = Object.fromEntries(residuals.map((residual, i) => [`r${i}`, device.buffer(residual)]));
   for (const { firstRow, rows, buffers, uniforms } of w.pieces) {
     device.run(kernel, {
       shape: { tokens, rows, groups },
-      buffers: { ...buffers, x: device.buffer(x), y: buffer },
+      buffers: { ...buffers, ...added, x: device.buffer(x), y: buffer },
       uniforms: {
         ...uniforms,
         tokens,
