@@ -49,5 +49,5 @@ export async function webgpu<Tf extends TfNamespace = TfNamespace>(
   const tf = (options.tf ?? (await import('@tensorflow/tfjs-core'))) as unknown as WebGpuTfModule;
   const engine = await startEngine(tf, options);
   await activate(tf);
-  return new (fuse ? FusingBackend : WebGpuBackend)<TensorOf<Tf>>(engine, weights);
+  return fuse ? new FusingBackend<TensorOf<Tf>>(engine, weights) : new WebGpuBackend<TensorOf<Tf>>(engine, weights);
 }
