@@ -2,7 +2,7 @@
 import type { ModelFiles } from './model-files.ts';
 import type { Options } from './options.ts';
 import type { Probe, Spec } from './run-group.ts';
-import { node, program } from './subject-programs.ts';
+import { node, PYTHON_ENV, program } from './subject-programs.ts';
 import type { ProductAnswer } from './subjects/products.ts';
 
 /** What the specs are made from. Peers that are not there are left out. */
@@ -93,7 +93,7 @@ function llamaSpec({ model, python }: Parts, probes: readonly Probe[]) {
   return (threads: number): Spec[] => {
     if (python === undefined) return [];
     const args = [program('llama_cpp_native.py'), model.gguf, String(threads)];
-    return [{ name: LLAMA_CPP, threads, command: python, args, probes }];
+    return [{ name: LLAMA_CPP, threads, command: python, args, env: PYTHON_ENV, probes }];
   };
 }
 

@@ -4,6 +4,9 @@ import type { Spec } from './run-group.ts';
 
 const CONDITIONS = '--conditions=@mariana/source';
 
+/** For those in Python: they import one another, and leave no compiled files in the sources. */
+export const PYTHON_ENV = { PYTHONDONTWRITEBYTECODE: '1' } as const;
+
 export function program(name: string): string {
   return fileURLToPath(new URL(`subjects/${name}`, import.meta.url));
 }

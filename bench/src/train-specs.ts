@@ -1,7 +1,7 @@
 /** The subjects of training: Mariana in each precision, PyTorch as its users train and as lean as it gets. */
 import type { Options } from './options.ts';
 import type { Probe, Spec } from './run-group.ts';
-import { node, program } from './subject-programs.ts';
+import { node, PYTHON_ENV, program } from './subject-programs.ts';
 import { TRAIN_BATCH } from './train-files.ts';
 
 export const PRECISIONS = ['f32', 'bf16', 'fp8'] as const;
@@ -73,6 +73,7 @@ function pytorchSpecs(
     threads,
     command: torch,
     args: [script, kind, folder, String(threads)],
+    env: PYTHON_ENV,
     probes: own,
   }));
 }
