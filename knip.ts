@@ -49,7 +49,13 @@ const config: KnipConfig = {
     'apps/*': { entry: ['README.md'], project: [CODE], ignoreBinaries: ['mount', 'umount'] },
     'apps/web': {
       // What pages and tests start by its address.
-      entry: ['README.md', 'src/main.tsx', 'src/service-worker.ts', 'src/worker/{model-worker,train}.ts', 'test/browser/*.ts'],
+      entry: [
+        'README.md',
+        'src/main.tsx',
+        'src/service-worker.ts',
+        'src/worker/{model-worker,train}.ts',
+        'test/browser/*.ts',
+      ],
       project: ['**/*.{ts,tsx}'],
     },
     examples: { entry: ['README.md', '*/index.ts', '{minimal,webgpu}-page/*.ts'], project: [CODE] },

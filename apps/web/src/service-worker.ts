@@ -9,7 +9,10 @@ interface ServiceWorkerScope {
   readonly registration: { readonly scope: string };
   readonly clients: { claim(): Promise<void> };
   skipWaiting(): Promise<void>;
-  addEventListener(type: 'install' | 'activate', listen: (event: { waitUntil(done: Promise<unknown>): void }) => void): void;
+  addEventListener(
+    type: 'install' | 'activate',
+    listen: (event: { waitUntil(done: Promise<unknown>): void }) => void,
+  ): void;
   addEventListener(
     type: 'fetch',
     listen: (event: { readonly request: Request; respondWith(response: Promise<Response>): void }) => void,
@@ -33,7 +36,9 @@ scope.addEventListener('fetch', (event) => {
 async function fill(): Promise<void> {
   const response = await fetch(new URL('files.json', scope.registration.scope), { cache: 'no-cache' });
   if (!response.ok) throw new Error(`files.json: the server answered ${response.status}`);
-  const files = ['', ...((await response.json()) as string[])].map((file) => new URL(file, scope.registration.scope).href);
+  const files = ['', ...((await response.json()) as string[])].map(
+    (file) => new URL(file, scope.registration.scope).href,
+  );
   const cache = await caches.open(CACHE);
   await cache.addAll(files);
   const wanted = new Set(files);
