@@ -32,6 +32,7 @@ const config: KnipConfig = {
       project: [CODE],
       ignoreDependencies: ['@mariana/backend-node-gpu'],
     },
+    'packages/model-stories': { entry: ['README.md', 'recipe/*.ts'], project: [CODE] },
     'packages/backend-webgpu': {
       // Started by its path, in a process of its own.
       entry: ['README.md', 'test/support/probe.ts', 'test/browser/*.ts'],
@@ -54,13 +55,17 @@ const config: KnipConfig = {
         'src/main.tsx',
         'src/service-worker.ts',
         'src/worker/{model-worker,train}.ts',
+        // Loaded when the first picture is drawn.
+        'src/ui/plot.ts',
         'test/browser/*.ts',
       ],
       project: ['**/*.{ts,tsx}'],
+      // Read as files: by a test that puts it into the page, and by the build.
+      ignoreDependencies: ['axe-core', '@mariana/model-stories'],
     },
     examples: { entry: ['README.md', '*/index.ts', '{minimal,webgpu}-page/*.ts'], project: [CODE] },
     // The subjects are started by src/main.ts, and so is the command line.
-    bench: { entry: ['src/subjects/*.ts'], project: [CODE], ignoreDependencies: ['@mariana/cli'] },
+    bench: { entry: ['src/subjects/*.ts', 'src/loss-curve.ts'], project: [CODE], ignoreDependencies: ['@mariana/cli'] },
   },
 };
 

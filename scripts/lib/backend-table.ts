@@ -13,7 +13,7 @@ export type Level =
   | 'default';
 
 /** An operation that passes: how many cases did, and the titles of those that the backend says it cannot. */
-export interface OperationResult {
+interface OperationResult {
   readonly passed: number;
   readonly skipped: readonly string[];
 }

@@ -23,7 +23,7 @@ export interface Packages {
 /** A variable, so that bundlers for the browser leave a package of Node alone. */
 const NODE_GPU: string = '@mariana/backend-node-gpu';
 
-export const PACKAGES: Packages = {
+const PACKAGES: Packages = {
   nodeGpu: () => import(/* @vite-ignore */ NODE_GPU),
   webgpu: () => import('@mariana/backend-webgpu'),
 };

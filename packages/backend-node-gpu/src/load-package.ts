@@ -19,7 +19,7 @@ export interface LoadedPackage {
 export type ImportPackage = (name: string) => Promise<unknown>;
 
 /** The name is a variable, so that bundlers leave packages alone that may not be there. */
-export const importPackage: ImportPackage = (name) => import(/* @vite-ignore */ name);
+const importPackage: ImportPackage = (name) => import(/* @vite-ignore */ name);
 
 /**
  * The first of the packages that is installed. One that is installed but broken is an error: the next one would be a

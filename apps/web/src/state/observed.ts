@@ -17,8 +17,6 @@ const failureSignal = signal<Failure | null>(null);
 
 /** Grows whenever anything of the below changes. */
 export const observedVersion: ReadonlySignal<number> = versionSignal;
-/** The layer whose attention is watched; null until somebody looks. */
-export const watchedLayer: ReadonlySignal<number | null> = layerSignal;
 export const observeFailure: ReadonlySignal<Failure | null> = failureSignal;
 
 export function routingAt(position: number): TokenRouting | undefined {
@@ -44,7 +42,7 @@ export function watch(layer: number): void {
 }
 
 /** Looks at the text so far, such as one that was written before anybody looked. */
-export async function lookAgain(): Promise<void> {
+async function lookAgain(): Promise<void> {
   const layer = layerSignal.value;
   if (layer === null) return;
   failureSignal.value = null;

@@ -5,7 +5,7 @@
 import type { ComponentChildren } from 'preact';
 import { useId, useState } from 'preact/hooks';
 
-export interface FigureTable {
+interface FigureTable {
   /** Heads of the columns, with units: `Cache (MB)`. The first column names the row. */
   readonly columns: readonly string[];
   readonly rows: readonly (readonly (string | number)[])[];

@@ -9,7 +9,7 @@ import {
   receiveError,
 } from './protocol.ts';
 
-export interface CallOptions<E> {
+interface CallOptions<E> {
   /** Told of each event, in order, before the call answers. */
   readonly onEvent?: (event: E) => void;
   /** Cancels the call: the worker's own signal is aborted, and the call ends as the worker ends it. */

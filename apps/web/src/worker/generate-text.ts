@@ -8,7 +8,7 @@ import type { Loaded } from './model-engine.ts';
 const EVENT_MS = 33;
 
 /** How many alternatives are told for each token. */
-export const ALTERNATIVES = 5;
+const ALTERNATIVES = 5;
 
 export interface GenerateHooks {
   readonly emit: (event: GenerateEvent) => void;

@@ -16,7 +16,7 @@ export const HOLD_OUT = 0.05;
 export const LONGEST_TEXT = 4e6;
 
 /** Most steps that a run may have: the metrics of all of them are kept. */
-export const MOST_STEPS = 20_000;
+const MOST_STEPS = 20_000;
 
 interface Plan {
   readonly config: ModelConfig;

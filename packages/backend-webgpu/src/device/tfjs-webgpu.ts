@@ -9,7 +9,7 @@ import { MarianaError } from '@mariana/core';
 import type { BufferManagerLike } from './buffer-pool.ts';
 
 /** What tfjs knows of the values of a tensor. */
-export interface TensorEntry {
+interface TensorEntry {
   /** Values on the host: not uploaded yet, or a copy from the last read. */
   values: unknown;
   resource?: GPUBuffer | null;
@@ -17,7 +17,7 @@ export interface TensorEntry {
 }
 
 /** A tensor to be, of which tfjs does not keep count yet. */
-export interface TensorInfo {
+interface TensorInfo {
   readonly dataId: object;
   readonly shape: readonly number[];
   readonly dtype: string;
@@ -38,7 +38,7 @@ export interface TfjsWebGpu {
 }
 
 /** The part of tfjs's engine that makes tensors without running an operation. */
-export interface TfEngine {
+interface TfEngine {
   readonly registry: Readonly<Record<string, unknown>>;
   readonly registryFactory: Readonly<Record<string, unknown>>;
   makeTensorFromTensorInfo(info: TensorInfo, backend: unknown): TfTensor & { kept: boolean };

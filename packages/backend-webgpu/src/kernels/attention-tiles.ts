@@ -22,7 +22,7 @@ export const ATTENTION_THREADS = 256;
  * Below every score, and so far from overflow that differences with it are finite: where running maxima start. Scores
  * under it count as it.
  */
-export const FLOOR = '-1e38';
+const FLOOR = '-1e38';
 
 /** What a kernel tells the generator. Widths are in units: elements of the buffers, vectors of four or single numbers. */
 export interface AttentionTiles {

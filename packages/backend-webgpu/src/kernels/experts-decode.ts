@@ -69,7 +69,7 @@ fn add_up(lane: u32) {
 `;
 
 /** WGSL: the expert of a slot within this buffer; all ones if it is not in it. */
-export const EXPERT_OF = /* wgsl */ `
+const EXPERT_OF = /* wgsl */ `
 fn expert_of(slot: u32) -> u32 {
   let expert = indices[slot] - i32(uniforms.first_expert);
   return select(0xffffffffu, u32(expert), expert >= 0 && expert < i32(uniforms.experts));

@@ -14,7 +14,7 @@
 export type KernelElement = 'f32' | 'i32' | 'u32' | 'vec4<f32>' | 'vec4<u32>' | 'atomic<u32>' | 'atomic<i32>';
 
 /** `write` and `read-write` are the same to WGSL, but not to the reader or to the scheduler. */
-export type KernelAccess = 'read' | 'write' | 'read-write';
+type KernelAccess = 'read' | 'write' | 'read-write';
 
 /** One storage buffer: `name` is the variable in WGSL, an `array<element>`. */
 export interface KernelBinding {

@@ -20,11 +20,6 @@ export type PackedFormat = 'fp8' | 'int8' | 'int4';
 /** Codes in a 16-byte vector. */
 export const CODES_PER_VECTOR: Readonly<Record<PackedFormat, number>> = { fp8: 16, int8: 16, int4: 32 };
 
-/** Vectors in a row of `inputs` codes. */
-export function vectorsPerRow(format: PackedFormat, inputs: number): number {
-  return Math.ceil(inputs / CODES_PER_VECTOR[format]);
-}
-
 /**
  * WGSL: `fn decode_fp8(codes: u32) -> vec4<f32>`, the values of four E4M3 codes, low byte first; exact for all finite
  * codes and signed zero. The bits of a code, moved under an F32's exponent, are its value times 2^-120; subnormals

@@ -23,7 +23,7 @@ export const H800_BYTES = 80e9;
 export const TOKENS_PER_PARAMETER = 20;
 
 /** Formats that a card shows, widest first. */
-export const CARD_FORMATS = ['bf16', 'fp8', 'int8', 'int4'] as const satisfies readonly AccountedFormat[];
+const CARD_FORMATS = ['bf16', 'fp8', 'int8', 'int4'] as const satisfies readonly AccountedFormat[];
 export type CardFormat = (typeof CARD_FORMATS)[number];
 
 /** A component of the model. */
@@ -46,7 +46,7 @@ export interface CacheSeries {
 }
 
 /** Hours of training of one model. */
-export interface TrainingRow {
+interface TrainingRow {
   readonly name: string;
   readonly tokens: number;
   readonly cost: TrainingCost;

@@ -17,7 +17,7 @@ import {
 } from '@mariana/core';
 
 /** Keys of a config.json that a card depends on, all in the address under their own names. */
-export const CONFIG_KEYS = [
+const CONFIG_KEYS = [
   'architectures',
   'model_type',
   'vocab_size',

@@ -12,7 +12,7 @@ const RISEN = 0.02;
 const loss = (value: number): string => value.toFixed(2);
 
 /** Mean loss of the last steps, or of the steps up to `end`. */
-export function smoothLoss(metrics: readonly StepMetrics[], end = metrics.length): number {
+function smoothLoss(metrics: readonly StepMetrics[], end = metrics.length): number {
   const part = metrics.slice(Math.max(0, end - SMOOTH), end);
   return part.reduce((sum, line) => sum + line.loss, 0) / part.length;
 }
