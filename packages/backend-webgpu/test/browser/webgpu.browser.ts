@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, it, test } from 'vitest';
 import { type WebGpuBackend, webgpu } from '../../src/index.ts';
 
 conformance(
-  { name: 'webgpu', create: () => webgpu(), tolerance: WGSL_TOLERANCE, numRuns: 2 },
+  { name: 'webgpu', create: () => webgpu(), tolerance: WGSL_TOLERANCE, numRuns: 1 },
   { describe, it, afterAll },
 );
 
