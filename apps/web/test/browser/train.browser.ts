@@ -115,7 +115,8 @@ describe('a run', () => {
     expect(await losses(page)).toEqual(before);
     await page.getByRole('button', { name: 'Go on' }).click();
     await heading(page, 'Trained');
-    expect(await losses(page)).toEqual(await lossesInNode(12));
+    // The curve is drawn at most as often as the page is, so it may come after the heading.
+    await expect.poll(() => losses(page), { timeout: 30_000 }).toEqual(await lossesInNode(12));
     expect(visitor.errors).toEqual([]);
   });
 
