@@ -10,10 +10,7 @@ import { webgpu } from '../src/index.ts';
 
 const numRuns = Number(process.env.MARIANA_RUNS ?? 1);
 
-conformance(
-  { name: 'webgpu', create: () => webgpu(), tolerance: WGSL_TOLERANCE, numRuns },
-  { describe, it, afterAll },
-);
+conformance({ name: 'webgpu', create: () => webgpu(), tolerance: WGSL_TOLERANCE, numRuns }, { describe, it, afterAll });
 
 for (const weights of ['fp8', 'int8', 'int4'] as const) {
   const create = () => webgpu({ weights });
