@@ -1,5 +1,5 @@
 /** The model in training as others read it: a checkpoint in Hugging Face's layout, in memory, and texts that it writes. */
-import { type Backend, MemoryFiles, MemorySink, writeSafetensors } from '@mariana/core';
+import { type Backend, configText, MemoryFiles, MemorySink, writeSafetensors } from '@mariana/core';
 import { Model } from '@mariana/runtime';
 import { exportConfig, exportTensors, type TrainableModel } from '@mariana/train';
 import type { TokenizerTexts } from './train-kept.ts';
@@ -17,7 +17,7 @@ export async function checkpointFiles(
   const json = (value: unknown) => new Blob([`${JSON.stringify(value, null, 2)}\n`], { type: 'application/json' });
   const { bosTokenId, eosTokenId } = model.config;
   return {
-    'config.json': json(exportConfig(model.config, 'bf16')),
+    'config.json': new Blob([configText(exportConfig(model.config, 'bf16'))], { type: 'application/json' }),
     'generation_config.json': json({
       bos_token_id: bosTokenId,
       eos_token_id: eosTokenId[0],

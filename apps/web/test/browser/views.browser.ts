@@ -1,13 +1,10 @@
-/** All views: pictures of them, what axe finds, and whether the page is ever held up. */
-import { readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
-import type { Browser, Page } from 'playwright';
+/** All views: pictures of them, what axe finds, and what Inside shows. */
+import type { Browser } from 'playwright';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { seriousFindings } from '../support/axe.ts';
 import { SITE } from '../support/build-site.ts';
 import { type Site, serveSite } from '../support/site.ts';
 import { generate, launch, modelLoaded, picture, visit } from '../support/visit.ts';
-
-const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 
 let browser: Browser;
 let site: Site;
@@ -19,20 +16,6 @@ afterAll(async () => {
   await browser.close();
   await site.close();
 });
-
-/** Serious findings of axe, as lines. */
-async function seriousFindings(page: Page): Promise<string[]> {
-  await page.evaluate(AXE);
-  return page.evaluate(async () => {
-    const { axe } = globalThis as unknown as {
-      axe: { run(): Promise<{ violations: { id: string; impact: string; nodes: { html: string }[] }[] }> };
-    };
-    const { violations } = await axe.run();
-    return violations
-      .filter(({ impact }) => impact === 'serious' || impact === 'critical')
-      .flatMap(({ id, nodes }) => nodes.map(({ html }) => `${id}: ${html.slice(0, 200)}`));
-  });
-}
 
 describe.each([
   ['desktop', { width: 1280, height: 900 }],
