@@ -1,4 +1,5 @@
 /** What the numbers ought to be, and whether they are. A comparison that was disturbed gets no verdict. */
+import { DRAFT_FORMATS, storyTeller, TELL } from './draft-specs.ts';
 import { type Goal, judged } from './goal.ts';
 import type { Results } from './results.ts';
 import {
@@ -48,6 +49,14 @@ export function goals(results: Results): Goal[] {
     }
   }
   for (const t of threads) found.push(loadGoal(results, t));
+  for (const t of threads) {
+    for (const format of DRAFT_FORMATS) {
+      const [drafts, none] = [true, false].map(
+        (has) => [storyTeller(format, has), t, TELL] as [string, number, string],
+      );
+      compare(`stories with drafts against without, ${format}, ${t} t`, 1.15, drafts!, none!);
+    }
+  }
   found.push(...trainGoals(results, threads));
   return found.filter((goal) => goal !== undefined);
 }

@@ -2,6 +2,7 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { draftSpecs } from './draft-specs.ts';
 import { goals } from './goals.ts';
 import { machine } from './machine.ts';
 import { modelFiles, warm } from './model-files.ts';
@@ -16,8 +17,8 @@ import { browserSpecs, contextSpecs, formatSpecs, loadSpecs, modelSpecs, type Pa
 import { trainFiles } from './train-files.ts';
 import { trainSpecs } from './train-specs.ts';
 
-/** Groups of the large model; training has a small one of its own. */
-const SPECS: Readonly<Record<Exclude<GroupName, 'train'>, (parts: Parts) => Spec[]>> = {
+/** Groups of the large model; training and drafts have small ones of their own. */
+const SPECS: Readonly<Record<LargeGroup, (parts: Parts) => Spec[]>> = {
   model: modelSpecs,
   formats: formatSpecs,
   browser: browserSpecs,
@@ -53,13 +54,14 @@ async function bench(options: Options): Promise<void> {
     const chosen = specs.filter(({ name }) => name.includes(options.subject));
     await runGroup(results, chosen, { name: group, rounds: options.repeats, fresh: group === 'load' });
   };
-  const groups = options.groups.filter((group) => group !== 'train');
+  const groups = options.groups.filter((group) => group in SPECS) as LargeGroup[];
   if (groups.length > 0) {
     const model = await modelFiles(folder);
     const parts = { options, model, ...(await peers(bring)) };
     for (const file of model.files) await warm(file);
     for (const group of groups) await measure(group, SPECS[group](parts));
   }
+  if (options.groups.includes('drafts')) await measure('drafts', draftSpecs(options));
   if (options.groups.includes('train')) {
     const torch = await bring('PyTorch', torchPython);
     await measure('train', trainSpecs({ options, folder: await trainFiles(folder), torch }));
@@ -71,6 +73,8 @@ async function bench(options: Options): Promise<void> {
   await writeFile(path, `${JSON.stringify(asJson(results, options), null, 2)}\n`);
   note(`\nwritten to ${path}`);
 }
+
+type LargeGroup = Exclude<GroupName, 'train' | 'drafts'>;
 
 type Bring = (name: string, install: (folder: string) => Promise<string>) => Promise<string | undefined>;
 

@@ -1,7 +1,7 @@
 /** The options of `pnpm bench`. */
 import { parseArgs } from 'node:util';
 
-export const GROUPS = ['model', 'formats', 'browser', 'load', 'context', 'products', 'train'] as const;
+export const GROUPS = ['model', 'formats', 'browser', 'load', 'context', 'products', 'drafts', 'train'] as const;
 export type GroupName = (typeof GROUPS)[number];
 
 export interface Options {

@@ -1,4 +1,5 @@
 /** What a run shows: one table for each question, made of the medians of its samples. */
+import { ACCEPTED, DRAFT_FORMATS, storyTeller, TELL } from './draft-specs.ts';
 import type { Verdict } from './goal.ts';
 import { goals } from './goals.ts';
 import type { Results } from './results.ts';
@@ -31,6 +32,7 @@ export function report(results: Results): string {
     load(results),
     context(results),
     products(results),
+    drafts(results),
     trainTable(results, threadsOf(results)),
     goalTable(results),
   ];
@@ -161,6 +163,25 @@ function products(results: Results): string {
       shapeName(shape),
       ...subjects.map((subject) => shown(results, subject, 1, shapeName(shape))),
     ]),
+  ]);
+}
+
+/** What drafting is worth: the rates of both, and how many drafts were right. */
+function drafts(results: Results): string {
+  return titled('Stories by the small model, tokens a second', [
+    ['', 'without drafts', 'with drafts', 'drafts right'],
+    ...threadsOf(results).flatMap((threads) =>
+      DRAFT_FORMATS.map((format) => {
+        const [without, drafting] = [false, true].map((has) => storyTeller(format, has));
+        const right = shown(results, drafting!, threads, ACCEPTED, 100);
+        return [
+          `${format}, ${threads} t`,
+          shown(results, without!, threads, TELL),
+          shown(results, drafting!, threads, TELL),
+          right && `${right} %`,
+        ];
+      }),
+    ),
   ]);
 }
 
