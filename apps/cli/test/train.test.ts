@@ -293,6 +293,26 @@ describe('a second phase', () => {
   }, 120_000);
 });
 
+describe('Muon, with a decay at the end', () => {
+  it('goes on without having decayed, then decays, and stays Muon', async () => {
+    const out = at('muon');
+    const muon = ['--optimizer', 'muon', '--schedule', 'wsd', '--lr', '0.01', '--warmup', '0'];
+    const [begun, other, longer] = await batch([
+      ['train', ...TINY, ...muon, '--preset', 'tiny', '--steps', '3', '--decay', '0', '--out', out],
+      ['train', '--resume', '--out', out, '--steps', '5', '--optimizer', 'adamw'],
+      ['train', '--resume', '--out', out, '--steps', '5', '--decay', '2'],
+    ]);
+    expect([begun!.code, longer!.code]).toEqual([0, 0]);
+    expect(other).toMatchObject({ code: 2, stderr: expect.stringContaining('optimizer "muon", not "adamw"') });
+    const rates = metricsOf(out).map(({ learningRate }) => learningRate);
+    expect(rates.slice(0, 3)).toEqual([0.01, 0.01, 0.01]);
+    expect(rates[3]).toBeCloseTo(0.001 + 0.009 * (1 - Math.sqrt(0.5)), 12);
+    expect(rates[4]).toBeCloseTo(0.001, 12);
+    const losses = metricsOf(out).map(({ crossEntropy }) => crossEntropy);
+    expect(losses[4]).toBeLessThan(losses[0]!);
+  }, 120_000);
+});
+
 describe('what cannot be trained', () => {
   it('is refused in one line, with code and place', async () => {
     const file = (name: string, content: string) => {
@@ -313,6 +333,9 @@ describe('what cannot be trained', () => {
       [['--data', DATA, ...steps], 'USAGE', /--out/],
       [['--data', DATA, '--steps', '0', '--out', 'x'], 'USAGE', /--steps.*whole number from 1/],
       [['--data', DATA, ...model, '--precision', 'int8'], 'USAGE', /f32, bf16, fp8/],
+      [['--data', DATA, ...model, '--optimizer', 'sgd'], 'USAGE', /adamw, muon/],
+      [['--data', DATA, ...model, '--decay', '1'], 'USAGE', /--schedule wsd/],
+      [['--data', DATA, ...model, '--schedule', 'wsd', '--decay', '2', '--warmup', '0'], 'USAGE', /do not fit into 1/],
       [['--data', DATA, ...model, '--lr', '0'], 'USAGE', /above 0/],
       [['--data', DATA, ...model, '--warmup', '5'], 'USAGE', /warm-up of 5 steps/],
       [['--data', DATA, ...model, '--min-lr', '1'], 'USAGE', /above its peak/],
@@ -350,6 +373,7 @@ describe('what cannot be trained', () => {
       [[file('list.json', '[]')], 'CONFIG_INVALID', /the file: .*object/],
       [config({ stpes: 5 }, 'typo.json'), 'CONFIG_INVALID', /typo\.json: stpes: there is no such setting/],
       [config({ steps: 'many', lr: -1 }, 'types.json'), 'CONFIG_INVALID', /steps: .*; lr|steps: .*\(and lr: /],
+      [config({ optimizer: 'sgd' }, 'optimizer.json'), 'CONFIG_INVALID', /optimizer\.json: optimizer: .*adamw.*muon/],
       [config({ data: [DATA, 5] }, 'paths.json'), 'CONFIG_INVALID', /data: must be a path/],
       [config({ config: { hidden_size: 'big' } }, 'model.json'), 'CONFIG_INVALID', /./],
     ];

@@ -26,6 +26,8 @@ import {
   type MatmulGroupsOptions,
   type MatmulOptions,
   type MemoryUse,
+  type MuonOptions,
+  type MuonState,
   matmulShape,
   type QuantizeActivationsOptions,
   type QuantizedActivations,
@@ -58,6 +60,7 @@ import { embed, groupedLinear, linear } from './ops/linear.ts';
 import { matmul } from './ops/matmul.ts';
 import { matmulGroups, matmulWithinGroups } from './ops/matmul-groups.ts';
 import { concat, gather, slice, writeRows } from './ops/movement.ts';
+import { muon } from './ops/muon.ts';
 import { quantizeActivations } from './ops/quantize-activations.ts';
 import { reduce } from './ops/reduce.ts';
 import { route } from './ops/route.ts';
@@ -328,6 +331,10 @@ export class CpuBackend extends ReferenceBackend {
     options: AdamWAllOptions,
   ): AdamWState[] {
     return adamwAll(this, states, gradients, options) ?? super.adamwAll(states, gradients, options);
+  }
+
+  override muon(states: readonly MuonState[], gradients: readonly Tensor[], options: MuonOptions): MuonState[] {
+    return muon(this, states, gradients, options) ?? super.muon(states, gradients, options);
   }
 
   override squaredNorms(tensors: readonly Tensor[]): Tensor {

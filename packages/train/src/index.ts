@@ -58,6 +58,7 @@ export {
 } from './model/trainable-model.ts';
 export { type AdamWOptions, type AdamWState, adamwStep } from './optim/adamw.ts';
 export { type ClippedGradients, clipByGlobalNorm, globalNorm } from './optim/clip.ts';
+export { isMuonParameter, type MuonOptions, type MuonState, muonStep } from './optim/muon.ts';
 export {
   type Moments,
   Optimizer,
@@ -72,7 +73,9 @@ export {
   type Schedule,
   type SchedulePhase,
   type WarmupCosineOptions,
+  type WarmupStableDecayOptions,
   warmupCosineSchedule,
+  warmupStableDecaySchedule,
 } from './optim/schedule.ts';
 export { evaluate } from './run/evaluate.ts';
 export { train } from './run/train.ts';

@@ -10,6 +10,7 @@ import {
   deepSeekV3Schedules,
   phasedSchedule,
   warmupCosineSchedule,
+  warmupStableDecaySchedule,
 } from '../src/index.ts';
 import { expectRelative, Golden } from './support/golden.ts';
 
@@ -168,5 +169,19 @@ describe('edges', () => {
       { until: 4, to: 3 },
     ]);
     expect([0, 2, 3, 4, 9].map(phases)).toEqual([1, 1, 2, 3, 3]);
+  });
+
+  it('a decay at the end takes nothing from the steps before it', () => {
+    const options = { peak: 4, min: 1, warmupSteps: 2, decaySteps: 4 };
+    const value = warmupStableDecaySchedule({ ...options, decayType: 'linear', totalSteps: 10 });
+    expect([1, 2, 3, 6, 7, 8, 10, 11].map(value)).toEqual([2, 4, 4, 4, 3.25, 2.5, 1, 1]);
+    const root = warmupStableDecaySchedule({ ...options, totalSteps: 10 });
+    expect([6, 7, 10].map(root)).toEqual([4, 2.5, 1]);
+    const longer = warmupStableDecaySchedule({ ...options, totalSteps: 100 });
+    const endless = warmupStableDecaySchedule({ ...options, decaySteps: 0, totalSteps: 6 });
+    for (const step of [1, 2, 3, 6]) expect([longer(step), endless(step)]).toEqual([root(step), root(step)]);
+    expect([96, 97, 100].map(longer)).toEqual([4, 2.5, 1]);
+    expect(() => warmupStableDecaySchedule({ ...options, totalSteps: 5 })).toThrow(code('INVALID_ARGUMENT'));
+    expect(warmupStableDecaySchedule({ peak: 4, decaySteps: 3, totalSteps: 3 })(3)).toBe(0);
   });
 });

@@ -105,18 +105,23 @@ describe('a run', { timeout: 600_000 }, () => {
 });
 
 describe('checkpoints', { timeout: 600_000 }, () => {
-  it.each(['f32', 'fp8'] as const)('a resumed run gives the same numbers, bit for bit (%s)', async (precision) => {
-    using whole = await smallRun({ backend, precision });
+  it.each([
+    ['f32', { precision: 'f32' }],
+    ['fp8', { precision: 'fp8' }],
+    ['Muon', { optimizer: { algorithm: 'muon' } }],
+    ['Muon with BF16 momenta', { optimizer: { algorithm: 'muon', moments: 'bf16' } }],
+  ] as const)('a resumed run gives the same numbers, bit for bit (%s)', async (_, options) => {
+    using whole = await smallRun({ backend, ...options });
     const expected = await losses(whole);
     {
-      using first = await smallRun({ backend, precision, checkpoint: { folder, every: 5 } });
+      using first = await smallRun({ backend, ...options, checkpoint: { folder, every: 5 } });
       expect(await losses(first, 7)).toEqual(expected.slice(0, 7));
     }
-    using second = await smallRun({ backend, precision, checkpoint: { folder, every: 5 } });
+    using second = await smallRun({ backend, ...options, checkpoint: { folder, every: 5 } });
     expect(second.step).toBe(5);
     expect(await losses(second)).toEqual(expected.slice(5));
     expect(await readdir(folder)).toEqual([STATE_FILE]);
-    using third = await smallRun({ backend, precision, checkpoint: { folder, every: 5 } });
+    using third = await smallRun({ backend, ...options, checkpoint: { folder, every: 5 } });
     expect(third.step).toBe(STEPS);
     for (const [name, { tensor }] of whole.model.parameters) {
       expect(await third.model.parameters.get(name)!.tensor.read(), name).toEqual(await tensor.read());
@@ -173,6 +178,8 @@ describe('checkpoints', { timeout: 600_000 }, () => {
     await expect(other).rejects.toEqual(code('INVALID_ARGUMENT'));
     await expect(train(smallConfig, { ...options(), batchSize: 3 })).rejects.toThrow(/batchSize 2, not 3/);
     await expect(train(smallConfig, { ...options(), optimizer: { moments: 'f32' } })).rejects.toThrow(/moments/);
+    const muon = train(smallConfig, { ...options(), optimizer: { algorithm: 'muon', moments: 'bf16' } });
+    await expect(muon).rejects.toThrow(/optimizer "adamw", not "muon"/);
     expect(backend.memory()).toEqual(before);
     function options() {
       return {
@@ -185,6 +192,17 @@ describe('checkpoints', { timeout: 600_000 }, () => {
         checkpoint: { folder },
       } as const;
     }
+  });
+
+  it('from before there was a choice of optimizers are of AdamW', async () => {
+    using run = await smallRun({ backend, checkpoint: { folder, every: 1 } });
+    await losses(run, 1);
+    const path = join(folder, STATE_FILE);
+    const text = (await readFile(path)).toString('latin1');
+    expect(text).toContain('optimizer');
+    await writeFile(path, Buffer.from(text.replace('optimizer', 'unknown__'), 'latin1'));
+    using resumed = await smallRun({ backend, checkpoint: { folder } });
+    expect(resumed.step).toBe(1);
   });
 
   it('that are damaged are refused, and leave nothing behind', async () => {

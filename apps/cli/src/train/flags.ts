@@ -33,16 +33,26 @@ export function addTrainOptions(command: Command): Command {
     .option('--lr <rate>', 'highest learning rate (default: 0.001)', positive)
     .option('--min-lr <rate>', 'learning rate at the end (default: a tenth)', notNegative)
     .option('--warmup <n>', 'steps of the warm-up (default: a twentieth, at most 200)', whole(0))
-    .addOption(new Option('--schedule <name>', 'after the warm-up (default: cosine)').choices(['cosine', 'constant']))
+    .addOption(
+      new Option('--schedule <name>', 'after the warm-up (default: cosine)').choices(['cosine', 'constant', 'wsd']),
+    )
+    .option('--decay <n>', 'last steps, in which wsd decays (default: a fifth; 0 for none yet)', whole(0))
+    .addOption(new Option('--decay-type <name>', 'of wsd (default: 1-sqrt)').choices(['linear', '1-sqrt']))
+    .addOption(
+      new Option('--optimizer <name>', 'adamw, or muon for hidden matrices (default: adamw)').choices([
+        'adamw',
+        'muon',
+      ]),
+    )
     .addOption(new Option('--precision <p>', 'of products (default: f32)').choices(['f32', 'bf16', 'fp8']))
     .addOption(new Option('--balance <how>', 'of experts (default: bias)').choices(['bias', 'aux', 'none']))
     .option('--bias-rate <rate>', 'step of the balancing biases (default: 0.001)', notNegative)
     .option('--balance-alpha <x>', 'factor of the balance loss (default: 0.0001; aux: 0.01)', notNegative)
     .option('--mtp-weight <x>', 'factor of the multi-token-prediction loss (default: 0.3)', notNegative)
     .option('--mtp-from <n>', 'first step with that loss, which costs time (default: 1)', whole(1))
-    .option('--weight-decay <x>', 'of AdamW (default: 0.1)', notNegative)
+    .option('--weight-decay <x>', 'of the optimizer (default: 0.1)', notNegative)
     .option('--max-norm <x>', 'gradients are clipped to this norm (default: 1)', positive)
-    .addOption(new Option('--moments <dtype>', 'of AdamW (default: f32)').choices(['f32', 'bf16']))
+    .addOption(new Option('--moments <dtype>', 'of the optimizer (default: f32)').choices(['f32', 'bf16']))
     .option('--seed <n>', 'of weights and order; equal seeds give equal runs (default: 0)', whole(0, 2 ** 32 - 1))
     .option('--backend <name>', 'what computes: cpu or reference (default: cpu)', text)
     .option('--threads <n>', 'threads that compute (default: number of cores)', whole(1, 1024))

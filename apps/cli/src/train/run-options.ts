@@ -9,6 +9,7 @@ import {
   type TrainingData,
   type TrainOptions,
   warmupCosineSchedule,
+  warmupStableDecaySchedule,
 } from '@mariana/train';
 import type { Settings } from './settings.ts';
 
@@ -19,8 +20,20 @@ export function runOptions(
   backend: Backend,
   observer: Fp8Observer,
 ): TrainOptions {
-  const { steps, batch, accumulate, precision, mtpWeight, mtpFrom, weightDecay, maxNorm, moments, seed, out } =
-    settings;
+  const {
+    steps,
+    batch,
+    accumulate,
+    precision,
+    mtpWeight,
+    mtpFrom,
+    weightDecay,
+    maxNorm,
+    moments,
+    seed,
+    out,
+    optimizer,
+  } = settings;
   return {
     backend,
     data,
@@ -30,7 +43,7 @@ export function runOptions(
     precision,
     ...(precision === 'fp8' && { fp8: { observer } }),
     learningRate: learningRate(settings),
-    optimizer: { moments, weightDecay },
+    optimizer: { algorithm: optimizer, moments, weightDecay },
     maxGradientNorm: maxNorm,
     balance: balance(settings),
     mtpWeight: (step) => (step < mtpFrom ? 0 : mtpWeight),
@@ -39,7 +52,17 @@ export function runOptions(
   };
 }
 
-function learningRate({ lr, minLr, warmup, schedule, steps }: Settings): Schedule {
+function learningRate({ lr, minLr, warmup, schedule, decay = 0, decayType, steps }: Settings): Schedule {
+  if (schedule === 'wsd') {
+    return warmupStableDecaySchedule({
+      peak: lr,
+      min: minLr,
+      warmupSteps: warmup,
+      decaySteps: decay,
+      ...(decayType && { decayType }),
+      totalSteps: steps,
+    });
+  }
   if (schedule === 'cosine') {
     return warmupCosineSchedule({ peak: lr, min: minLr, warmupSteps: warmup, totalSteps: Math.max(steps, warmup + 1) });
   }

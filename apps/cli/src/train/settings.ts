@@ -43,7 +43,11 @@ const schema = z
     lr: z.number().gt(0),
     minLr: factor,
     warmup: z.int().min(0),
-    schedule: z.enum(['cosine', 'constant']),
+    schedule: z.enum(['cosine', 'constant', 'wsd']),
+    /** Last steps, in which the learning rate of `wsd` decays. */
+    decay: z.int().min(0),
+    decayType: z.enum(['linear', '1-sqrt']),
+    optimizer: z.enum(['adamw', 'muon']),
     precision: z.enum(['f32', 'bf16', 'fp8']),
     balance: z.enum(['bias', 'aux', 'none']),
     /** Step of the biases. */
@@ -81,6 +85,7 @@ const DEFAULTS = {
   sequence: 128,
   lr: 1e-3,
   schedule: 'cosine',
+  optimizer: 'adamw',
   precision: 'f32',
   balance: 'bias',
   mtpWeight: 0.3,
@@ -147,6 +152,14 @@ export function completeSettings(...sources: readonly GivenSettings[]): Settings
       delete merged.vocab;
     }
     if (source.extendContext !== undefined) delete merged.sequence;
+    if (source.schedule !== undefined) {
+      // What a run has kept of another schedule means nothing in this one.
+      if (merged.schedule === 'constant') delete merged.minLr;
+      if (source.schedule !== 'wsd') {
+        delete merged.decay;
+        delete merged.decayType;
+      }
+    }
     Object.assign(merged, source);
   }
   const given = check(merged, 'train');
@@ -176,6 +189,9 @@ export function completeSettings(...sources: readonly GivenSettings[]): Settings
   if (given.evalEvery !== undefined && given.validation === undefined) {
     throw usage('there is nothing to evaluate on; add --validation with a file, or a share such as 0.05');
   }
+  if (given.schedule !== 'wsd' && (given.decay !== undefined || given.decayType !== undefined)) {
+    throw usage('--decay and --decay-type are for --schedule wsd; add it, or leave them out');
+  }
   const lr = given.lr ?? DEFAULTS.lr;
   const settings: Settings = {
     ...DEFAULTS,
@@ -183,6 +199,7 @@ export function completeSettings(...sources: readonly GivenSettings[]): Settings
     ...(given.extendContext !== undefined && { sequence: given.extendContext }),
     minLr: given.schedule === 'constant' ? lr : lr / 10,
     warmup: Math.min(200, Math.ceil(steps / 20)),
+    ...(given.schedule === 'wsd' && { decay: Math.floor(steps / 5) }),
     ...given,
     data,
     steps,
@@ -190,6 +207,12 @@ export function completeSettings(...sources: readonly GivenSettings[]): Settings
   };
   if (settings.warmup >= steps && given.warmup !== undefined) {
     throw usage(`a warm-up of ${settings.warmup} steps leaves none of ${steps}; choose a shorter one with --warmup`);
+  }
+  if (settings.schedule === 'wsd' && settings.warmup + settings.decay! > steps) {
+    throw usage(
+      `a warm-up of ${settings.warmup} steps and a decay of ${settings.decay} do not fit into ${steps}; ` +
+        'choose shorter ones with --warmup and --decay',
+    );
   }
   if (settings.minLr > settings.lr) {
     throw usage(`the learning rate cannot end at ${settings.minLr}, above its peak of ${settings.lr}`);

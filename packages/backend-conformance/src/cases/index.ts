@@ -12,6 +12,7 @@ import { linearCases } from './linear.ts';
 import { matmulCases } from './matmul.ts';
 import { matmulGroupCases } from './matmul-groups.ts';
 import { movementCases } from './movement.ts';
+import { muonCases } from './muon.ts';
 import { quantizeActivationCases } from './quantize-activations.ts';
 import { reduceCases } from './reduce.ts';
 import { refusalCases } from './refusals.ts';
@@ -41,5 +42,6 @@ export const allCases: readonly CaseDefinition[] = [
   ...expertCases,
   ...matmulGroupCases,
   ...adamwCases,
+  ...muonCases,
   ...gradientCases,
 ];

@@ -31,6 +31,7 @@ import { experts } from './composites/experts.ts';
 import { crossEntropy, crossEntropyGradients, rmsNormGradients, swigluGradients } from './composites/gradients.ts';
 import { groupedLinear } from './composites/grouped-linear.ts';
 import { matmulGroups, matmulWithinGroups } from './composites/matmul-groups.ts';
+import { muon } from './composites/muon.ts';
 import { quantizeActivations } from './composites/quantize-activations.ts';
 import { route } from './composites/route.ts';
 import { decodeWeight } from './decode-weight.ts';
@@ -47,6 +48,8 @@ import type {
   LatentCacheView,
   MatmulGroupsOptions,
   MatmulOptions,
+  MuonOptions,
+  MuonState,
   QuantizeActivationsOptions,
   QuantizedActivations,
   ReduceOp,
@@ -372,6 +375,23 @@ export abstract class Backend {
    */
   adamwAll(states: readonly AdamWState[], gradients: readonly Tensor[], options: AdamWAllOptions): AdamWState[] {
     return adamwAll(this, states, gradients, options);
+  }
+
+  /**
+   * Matrices and their momenta after one step of Muon, in new tensors; momenta keep their dtypes. For each, all in F32:
+   *
+   * 1. m <- momentum m + (1 - momentum) g; u = momentum m + (1 - momentum) g (Nesterov).
+   * 2. x = u / max(||u||, 1e-7), by the Frobenius norm; then five times x <- 3.4445 x - 4.775 (x x^T) x +
+   *    2.0315 (x x^T)^2 x, which brings all singular values that are not tiny near 1 (0.7 to 1.2). A backend may reach the
+   *    same polynomial of x by other products; how singular values below about 1e-3 of the norm come out is free then.
+   * 3. p <- p (1 - lr decay) - 0.2 lr sqrt(max(rows, columns)) x: as large as a step of AdamW, whose learning rate and
+   *    decay suit it.
+   *
+   * @param gradients - F32, one for each state, of the shape of its parameter.
+   * @throws MarianaError `SHAPE_MISMATCH` for what is no matrix, `INVALID_ARGUMENT` for a momentum outside 0 (included) to 1.
+   */
+  muon(states: readonly MuonState[], gradients: readonly Tensor[], options: MuonOptions): MuonState[] {
+    return muon(this, states, gradients, options);
   }
 
   /** The sum of squares of each tensor: F32 of any shapes give F32 [number of tensors]. */

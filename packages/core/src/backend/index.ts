@@ -7,6 +7,7 @@ export { type AttentionSizes, attentionGradientSizes } from './composites/attent
 export { checkExperts, type ExpertTokens, groupByExpert } from './composites/experts.ts';
 export { checkCrossEntropy, checkGradient, crossEntropyOf, sumRows } from './composites/gradients.ts';
 export { matmulGroupsShape, matmulWithinGroupsShape, type RowGroup } from './composites/matmul-groups.ts';
+export { LEAST_NORM, type MuonFactors, muonFactors, muonGroups, NEWTON_SCHULZ } from './composites/muon.ts';
 export { checkFp8Codes, decodeWeight } from './decode-weight.ts';
 export { castData, dtypeOfData } from './host-data.ts';
 export * from './operations.ts';

@@ -164,6 +164,25 @@ export interface AdamWAllOptions extends AdamWOptions {
   readonly gradientScale?: Tensor;
 }
 
+/** A matrix that Muon moves, with its momentum. */
+export interface MuonState {
+  /** F32 [rows, columns]. */
+  readonly parameter: Tensor;
+  /** F32 or BF16, of the shape of the parameter; zeros before the first step. */
+  readonly momentum: Tensor;
+}
+
+/** How Muon moves matrices. */
+export interface MuonOptions {
+  readonly learningRate: number;
+  /** Share of the average that a step keeps. Default 0.95. */
+  readonly momentum?: number;
+  /** Decay a step is learningRate * weightDecay. Default 0.1. */
+  readonly weightDecay?: number;
+  /** F32 of one element: what all gradients are multiplied by first, as clipping does. Default: 1. */
+  readonly gradientScale?: Tensor;
+}
+
 /** Gradients of `swiglu`, of the shape of its operands. */
 export interface SwigluGradients {
   readonly gate: Tensor;

@@ -1,16 +1,28 @@
-/** AdamW over all parameters of a model: keeps their moments, by name, and counts the steps. */
+/**
+ * AdamW, or Muon with AdamW, over all parameters of a model: keeps their moments, by name, and counts the steps.
+ */
 import { type Backend, MarianaError, type Tensor } from '@mariana/core';
 import type { AdamWOptions } from './adamw.ts';
+import { isMuonParameter } from './muon.ts';
 
 export interface OptimizerOptions extends Pick<AdamWOptions, 'beta1' | 'beta2' | 'epsilon' | 'weightDecay'> {
+  /**
+   * `muon` moves hidden matrices by Muon and the rest by AdamW, both with the same learning rate and decay (see
+   * `isMuonParameter`). Default `adamw`.
+   */
+  readonly algorithm?: 'adamw' | 'muon';
+  /** Momentum of Muon. Default 0.95. */
+  readonly momentum?: number;
   /** How moments are stored; BF16 halves their memory, as in DeepSeek-V3's own training. Default `f32`. */
   readonly moments?: 'f32' | 'bf16';
 }
 
 /** Moments of one parameter. */
 export interface Moments {
+  /** Average of gradients; of Muon, its momentum. */
   readonly first: Tensor;
-  readonly second: Tensor;
+  /** Average of their squares; Muon has none. */
+  readonly second: Tensor | null;
 }
 
 /** One parameter with its gradient. */
@@ -68,27 +80,19 @@ export class Optimizer implements Disposable {
    *
    * @throws MarianaError `INVALID_ARGUMENT` before the first `beginStep`, `SHAPE_MISMATCH`.
    */
-  updateAll(updates: readonly ParameterUpdate[], { learningRate, gradientScale }: UpdateOptions): Tensor[] {
-    const { backend } = this;
-    const { moments: dtype = 'f32', ...options } = this.options;
-    const states = updates.map(({ name, parameter }) => {
-      const { first, second } = this.#moments.get(name) ?? this.#zeros(parameter, dtype);
-      return { parameter, firstMoment: first, secondMoment: second };
-    });
-    const gradients = updates.map(({ gradient }) => gradient);
-    const next = backend.adamwAll(states, gradients, {
-      ...options,
-      step: this.#step,
-      learningRate,
-      ...(gradientScale && { gradientScale }),
-    });
-    return next.map(({ parameter, firstMoment, secondMoment }, i) => {
-      states[i]!.firstMoment.dispose();
-      states[i]!.secondMoment.dispose();
-      const moments = { first: backend.keep(firstMoment), second: backend.keep(secondMoment) };
-      this.#moments.set(updates[i]!.name, moments);
-      return parameter;
-    });
+  updateAll(updates: readonly ParameterUpdate[], options: UpdateOptions): Tensor[] {
+    if (this.#step === 0) {
+      throw new MarianaError('INVALID_ARGUMENT', 'Optimizer.updateAll: no step has begun; call beginStep first');
+    }
+    const byMuon = new Set(updates.filter(({ name, parameter }) => this.usesMuon(name, parameter)));
+    const rest = updates.filter((update) => !byMuon.has(update));
+    const next = new Map([...this.#muon([...byMuon], options), ...this.#adamw(rest, options)]);
+    return updates.map((update) => next.get(update)!);
+  }
+
+  /** Whether Muon moves a parameter, so that it has no second moment. */
+  usesMuon(name: string, parameter: Pick<Tensor, 'rank'>): boolean {
+    return this.options.algorithm === 'muon' && isMuonParameter(name, parameter);
   }
 
   /** The moments of each parameter updated so far, for a checkpoint. The optimizer keeps owning them. */
@@ -104,7 +108,7 @@ export class Optimizer implements Disposable {
    */
   restore(step: number, moments: ReadonlyMap<string, Moments>): void {
     const { moments: dtype = 'f32' } = this.options;
-    for (const tensor of [...moments.values()].flatMap(({ first, second }) => [first, second])) {
+    for (const tensor of [...moments.values()].flatMap(({ first, second }) => (second ? [first, second] : [first]))) {
       if (tensor.dtype === dtype && tensor.backend === this.backend) continue;
       throw new MarianaError(
         tensor.dtype === dtype ? 'WRONG_BACKEND' : 'DTYPE_MISMATCH',
@@ -113,7 +117,7 @@ export class Optimizer implements Disposable {
     }
     this.dispose();
     for (const [name, { first, second }] of moments) {
-      this.#moments.set(name, { first: this.backend.keep(first), second: this.backend.keep(second) });
+      this.#moments.set(name, { first: this.backend.keep(first), second: second && this.backend.keep(second) });
     }
     this.#step = step;
   }
@@ -122,7 +126,7 @@ export class Optimizer implements Disposable {
   dispose(): void {
     for (const { first, second } of this.#moments.values()) {
       first.dispose();
-      second.dispose();
+      second?.dispose();
     }
     this.#moments.clear();
   }
@@ -131,9 +135,52 @@ export class Optimizer implements Disposable {
     this.dispose();
   }
 
-  #zeros({ shape, size }: Tensor, dtype: 'f32' | 'bf16'): Moments {
-    const { backend } = this;
-    const zeros = () => backend.upload(dtype === 'f32' ? new Float32Array(size) : new Uint16Array(size), shape, dtype);
-    return { first: zeros(), second: zeros() };
+  #muon(updates: readonly ParameterUpdate[], options: UpdateOptions): [ParameterUpdate, Tensor][] {
+    if (updates.length === 0) return [];
+    const { momentum, weightDecay } = this.options;
+    const states = updates.map(({ name, parameter }) => ({
+      parameter,
+      momentum: this.#moments.get(name)?.first ?? this.#zeros(parameter),
+    }));
+    const next = this.backend.muon(
+      states,
+      updates.map(({ gradient }) => gradient),
+      { ...options, ...(momentum !== undefined && { momentum }), ...(weightDecay !== undefined && { weightDecay }) },
+    );
+    return updates.map((update, i) => {
+      states[i]!.momentum.dispose();
+      this.#moments.set(update.name, { first: this.backend.keep(next[i]!.momentum), second: null });
+      return [update, next[i]!.parameter];
+    });
+  }
+
+  #adamw(updates: readonly ParameterUpdate[], options: UpdateOptions): [ParameterUpdate, Tensor][] {
+    const { algorithm: _algorithm, momentum: _momentum, moments: _moments, ...factors } = this.options;
+    const states = updates.map(({ name, parameter }) => {
+      const { first, second } = this.#moments.get(name) ?? { first: null, second: null };
+      return {
+        parameter,
+        firstMoment: first ?? this.#zeros(parameter),
+        secondMoment: second ?? this.#zeros(parameter),
+      };
+    });
+    const next = this.backend.adamwAll(
+      states,
+      updates.map(({ gradient }) => gradient),
+      { ...factors, ...options, step: this.#step },
+    );
+    return updates.map((update, i) => {
+      states[i]!.firstMoment.dispose();
+      states[i]!.secondMoment.dispose();
+      const { parameter, firstMoment, secondMoment } = next[i]!;
+      const moments = { first: this.backend.keep(firstMoment), second: this.backend.keep(secondMoment) };
+      this.#moments.set(update.name, moments);
+      return [update, parameter];
+    });
+  }
+
+  #zeros({ shape, size }: Tensor): Tensor {
+    const { moments: dtype = 'f32' } = this.options;
+    return this.backend.upload(dtype === 'f32' ? new Float32Array(size) : new Uint16Array(size), shape, dtype);
   }
 }

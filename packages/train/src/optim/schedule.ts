@@ -19,8 +19,17 @@ export interface SchedulePhase {
   /** Value at its start. Default: the end of the phase before, or `to` in the first phase. */
   readonly from?: number;
   /** How it gets from `from` to `to`. Default `linear`. */
-  readonly shape?: 'linear' | 'cosine';
+  readonly shape?: PhaseShape;
 }
+
+/** What is left of the way to go after a share x of the phase: 1 - x, (1 + cos(pi x)) / 2, or 1 - sqrt(x). */
+export type PhaseShape = 'linear' | 'cosine' | '1-sqrt';
+
+const LEFT: Readonly<Record<PhaseShape, (share: number) => number>> = {
+  linear: (share) => 1 - share,
+  cosine: (share) => (1 + Math.cos(Math.PI * share)) / 2,
+  '1-sqrt': (share) => 1 - Math.sqrt(share),
+};
 
 /** The same value throughout. */
 export function constantSchedule(value: number): Schedule {
@@ -33,7 +42,7 @@ export function constantSchedule(value: number): Schedule {
  * @throws MarianaError `INVALID_ARGUMENT` without phases, or if their ends do not ascend from above 0.
  */
 export function phasedSchedule(phases: readonly SchedulePhase[]): Schedule {
-  const known: { start: number; until: number; from: number; to: number; shape: 'linear' | 'cosine' }[] = [];
+  const known: { start: number; until: number; from: number; to: number; shape: PhaseShape }[] = [];
   for (const { until, to, from, shape = 'linear' } of phases) {
     const before = known.at(-1);
     const start = before?.until ?? 0;
@@ -48,8 +57,7 @@ export function phasedSchedule(phases: readonly SchedulePhase[]): Schedule {
     const phase = known.find(({ until }) => progress <= until);
     if (!phase) return last.to;
     const share = Math.max(0, (progress - phase.start) / (phase.until - phase.start));
-    const left = phase.shape === 'cosine' ? (1 + Math.cos(Math.PI * share)) / 2 : 1 - share;
-    return phase.to + (phase.from - phase.to) * left;
+    return phase.to + (phase.from - phase.to) * LEFT[phase.shape](share);
   };
 }
 
@@ -73,6 +81,38 @@ export function warmupCosineSchedule(options: WarmupCosineOptions): Schedule {
   if (warmupSteps > 0) phases.push({ until: warmupSteps, from: 0, to: peak });
   if (constantSteps > 0) phases.push({ until: warmupSteps + constantSteps, from: peak, to: peak });
   return phasedSchedule([...phases, { until: totalSteps, from: peak, to: min, shape: 'cosine' }]);
+}
+
+export interface WarmupStableDecayOptions extends Omit<WarmupCosineOptions, 'constantSteps'> {
+  /** Steps of the decay, the last ones; with 0 there is none, for a run that is to go on. */
+  readonly decaySteps: number;
+  /** How the decay falls. Default `1-sqrt`, the better one in arXiv 2405.18392. */
+  readonly decayType?: 'linear' | '1-sqrt';
+}
+
+/**
+ * Linear warm-up, then `peak`, then a decay to `min` over the last steps (WSD). Until the decay begins, nothing depends on
+ * `totalSteps`: a run can be extended from any state before it.
+ *
+ * Sources: MiniCPM (arXiv 2404.06395), section 4; "Scaling Laws and Compute-Optimal Training Beyond Fixed Training
+ * Durations" (arXiv 2405.18392), for the shape of the decay.
+ *
+ * @throws MarianaError `INVALID_ARGUMENT` if the warm-up and the decay are longer than all steps together.
+ */
+export function warmupStableDecaySchedule(options: WarmupStableDecayOptions): Schedule {
+  const { peak, min = 0, warmupSteps = 0, decaySteps, decayType = '1-sqrt', totalSteps } = options;
+  const stable = totalSteps - decaySteps;
+  if (!(stable >= warmupSteps)) {
+    throw new MarianaError(
+      'INVALID_ARGUMENT',
+      `a warm-up of ${warmupSteps} steps and a decay of ${decaySteps} do not fit into ${totalSteps} steps`,
+    );
+  }
+  const phases: SchedulePhase[] = [];
+  if (warmupSteps > 0) phases.push({ until: warmupSteps, from: 0, to: peak });
+  if (stable > warmupSteps) phases.push({ until: stable, from: peak, to: peak });
+  if (decaySteps > 0) phases.push({ until: totalSteps, from: peak, to: min, shape: decayType });
+  return phasedSchedule(phases);
 }
 
 /**

@@ -59,6 +59,7 @@ export class TrainingRun implements AsyncIterable<TrainingProgress>, Disposable 
       batchSize: options.batchSize,
       accumulate: options.accumulate,
       moments: optimizer.options.moments ?? 'f32',
+      optimizer: optimizer.options.algorithm ?? 'adamw',
     };
   }
 

@@ -47,7 +47,7 @@ export async function writeTrainingState(
   for (const [name, { tensor }] of model.parameters) add(`parameter.${name}`, tensor);
   for (const [name, { first, second }] of optimizer.moments()) {
     add(`first.${name}`, first);
-    add(`second.${name}`, second);
+    if (second) add(`second.${name}`, second);
   }
   for (const { layer, router } of model.routers) if (router.correctionBias) add(`bias.${layer}`, router.correctionBias);
   await writeSafetensors(sink, tensors, { metadata: { [METADATA_KEY]: JSON.stringify(info) } });
@@ -68,7 +68,8 @@ export async function readTrainingState(
 ): Promise<TrainingStateInfo> {
   const file = await SafetensorsFile.open(source);
   const info = readInfo(file);
-  checkSettings(file.name, info.settings, settings);
+  // States that were written before there was a choice have no optimizer in them.
+  checkSettings(file.name, { optimizer: 'adamw', ...info.settings }, settings);
   const { inner } = model.backend;
   const upload = async (name: string, like: Tensor, dtype: 'f32' | 'bf16') => {
     const found = file.info(name);
@@ -90,14 +91,18 @@ export async function readTrainingState(
   try {
     for (const [name, { tensor }] of info.step > 0 ? model.parameters : []) {
       const first = await upload(`first.${name}`, tensor, dtype);
-      moments.set(name, { first, second: first });
+      moments.set(name, { first, second: null });
+      if (optimizer.usesMuon(name, tensor)) continue;
       moments.set(name, { first, second: await upload(`second.${name}`, tensor, dtype) });
     }
     for (const [name, { tensor }] of model.parameters) {
       model.set(name, await upload(`parameter.${name}`, tensor, 'f32'));
     }
   } catch (error) {
-    for (const tensor of [...moments.values()].flatMap(({ first, second }) => [first, second])) tensor.dispose();
+    for (const { first, second } of moments.values()) {
+      first.dispose();
+      second?.dispose();
+    }
     throw error;
   }
   for (const { layer, router } of model.routers) {

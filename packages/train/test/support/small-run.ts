@@ -18,6 +18,7 @@ export const smallData = new PackedData(
 
 export type SmallRun = Pick<TrainOptions, 'backend' | 'checkpoint' | 'resume' | 'signal' | 'steps' | 'data'> & {
   readonly precision?: TrainOptions['precision'] | undefined;
+  readonly optimizer?: NonNullable<TrainOptions['optimizer']>;
 };
 
 export const STEPS = 12;
