@@ -3,13 +3,15 @@
  * costs nothing, and then the worker looks at the text so far again.
  */
 import { type ReadonlySignal, signal } from '@preact/signals';
+import { AttentionRows, MOST_WEIGHTS } from '../worker/attention-rows.ts';
 import type { Observed, TokenAttention, TokenRouting } from '../worker/model-api.ts';
 import { type Failure, loaded } from './engine.ts';
 import { modelWorker } from './worker.ts';
 
 /** By position; a token that was not seen (yet) has none. */
 const routing: (TokenRouting | undefined)[] = [];
-const attention: (TokenAttention | undefined)[] = [];
+/** Of the layer that is watched. */
+const attention = new AttentionRows();
 
 const versionSignal = signal(0);
 const layerSignal = signal<number | null>(null);
@@ -28,17 +30,30 @@ export function allRouting(): readonly (TokenRouting | undefined)[] {
   return routing;
 }
 
+/** Of tokens that were seen, from `attentionKept().from` on. */
 export function attentionAt(position: number): TokenAttention | undefined {
-  const found = attention[position];
-  return found?.layer === layerSignal.value ? found : undefined;
+  return attention.at(position);
+}
+
+/** How much is kept of attention, which takes more room for every token than for the one before. */
+export interface KeptAttention {
+  /** Tokens before this position were forgotten for want of room; 0 if none were. */
+  readonly from: number;
+  readonly bytes: number;
+  /** Bytes that are kept at most. */
+  readonly most: number;
+}
+
+export function attentionKept(): KeptAttention {
+  return { from: attention.first, bytes: 4 * attention.weights, most: 4 * MOST_WEIGHTS };
 }
 
 /** Looks, from now on, with the attention of one layer. */
 export function watch(layer: number): void {
-  if (loaded.value === null) return;
-  const isNew = layer !== layerSignal.value;
+  if (loaded.value === null || layer === layerSignal.value) return;
   layerSignal.value = layer;
-  if (isNew) void lookAgain();
+  attention.clear();
+  void lookAgain();
 }
 
 /** Looks at the text so far, such as one that was written before anybody looked. */
@@ -58,14 +73,13 @@ async function lookAgain(): Promise<void> {
 export function takeObserved({ routing: seen, attention: rows }: Observed): void {
   if (seen.length === 0 && rows.length === 0) return;
   for (const one of seen) routing[one.position] = one;
-  for (const one of rows) attention[one.position] = one;
+  for (const one of rows) if (one.layer === layerSignal.value) attention.add(one);
   versionSignal.value++;
 }
 
 /** The text was cut back. */
 export function forgetFrom(position: number): void {
-  if (routing.length <= position && attention.length <= position) return;
-  routing.length = Math.min(routing.length, position);
-  attention.length = Math.min(attention.length, position);
+  if (routing.length > position) routing.length = position;
+  attention.truncate(position);
   versionSignal.value++;
 }

@@ -1,8 +1,19 @@
 /** The text: its tokens as they come, which of them is looked at, and how fast they come. */
-import { type ReadonlySignal, signal } from '@preact/signals';
+import { batch, computed, type ReadonlySignal, signal } from '@preact/signals';
+import { drawing } from '../ui/draw-queue.ts';
+import { isDeviceLost } from '../ui/explain.ts';
+import { setComputing } from '../ui/paced.ts';
 import type { GenerateEvent, GenerateRequest, GenerateResult, TextToken, Timings } from '../worker/model-api.ts';
-import { type Failure, loaded, type ModelSource, onHandover, tokensPerSecond } from './engine.ts';
-import { forgetFrom, takeObserved } from './observed.ts';
+import {
+  backendChoice,
+  chooseBackend,
+  type Failure,
+  loaded,
+  type ModelSource,
+  onHandover,
+  tokensPerSecond,
+} from './engine.ts';
+import { forgetFrom, observedVersion, takeObserved } from './observed.ts';
 import { modelWorker } from './worker.ts';
 
 /** What one chooses about a text. */
@@ -36,8 +47,20 @@ export const timings: ReadonlySignal<Timings> = timingsSignal;
 /** Seed of the text. */
 export const usedSeed: ReadonlySignal<number | null> = seedSignal;
 export const textFailure: ReadonlySignal<Failure | null> = failureSignal;
+/** Whether a text is being generated. */
+export const isRunning: ReadonlySignal<boolean> = computed(() => runSignal.value !== null);
+
+const selectedSignal = signal<number | null>(null);
+
 /** Position of the token that is looked at; null for the last one, whichever that is. */
-export const selected = signal<number | null>(null);
+export const selected: ReadonlySignal<number | null> = selectedSignal;
+
+/** Looks at a token; null for the last one, whichever that is. */
+export function select(position: number | null): void {
+  if (position === selectedSignal.peek()) return;
+  selectedSignal.value = position;
+  drawing().hurry();
+}
 
 export const settings = signal<TextSettings>({
   prompt: 'Once upon a time',
@@ -53,11 +76,26 @@ export function shownToken(): TextToken | null {
   return all[selected.value ?? all.length - 1] ?? all.at(-1) ?? null;
 }
 
+/** What pictures show. */
+export interface Moment {
+  readonly tokens: readonly TextToken[];
+  /** The token that is looked at. */
+  readonly shown: TextToken | null;
+  /** Of what was seen inside. */
+  readonly version: number;
+}
+
+export const moment: ReadonlySignal<Moment> = computed(() => ({
+  tokens: tokensSignal.value,
+  shown: shownToken(),
+  version: observedVersion.value,
+}));
+
 /** Begins a text with the prompt. */
 export function generate(): void {
   const { prompt, maxTokens, temperature, topP, seed } = settings.value;
   seedSignal.value = seed ?? Math.floor(Math.random() * 2 ** 32);
-  selected.value = null;
+  select(null);
   void run({ prompt, maxTokens, temperature, topP, seed: seedSignal.value });
 }
 
@@ -94,7 +132,7 @@ function nextSeed(): number {
 
 /** Resolves when the generation under way has ended. */
 let ended: Promise<void> = Promise.resolve();
-/** Tokens that were still to come when a change of backend interrupted a text. */
+/** What was still to come when a change of backend interrupted a text. */
 let interrupted: GenerateRequest | null = null;
 let isChanging = false;
 
@@ -105,28 +143,62 @@ async function run(request: GenerateRequest): Promise<void> {
   ended = done.promise;
   const stopIt = () => controller.abort();
   let promptLength = tokensSignal.value.length;
+  /** What is still to come of it; null if nothing is. */
+  const rest = (): GenerateRequest | null => {
+    const left = request.maxTokens - (tokensSignal.value.length - promptLength);
+    return left > 0 ? { ...request, maxTokens: left } : null;
+  };
+  setComputing('text', true);
   runSignal.value = { stop: stopIt, reading: null };
   failureSignal.value = null;
   resultSignal.value = null;
   timingsSignal.value = { firstToken: null, tokensPerSecond: null };
   writtenBy.value = loaded.value.source;
   try {
-    resultSignal.value = await modelWorker().call('generate', request, {
+    const outcome = await modelWorker().call('generate', request, {
       signal: controller.signal,
       onEvent: (event) => {
         if (event.reading !== null && event.reading.done === 0) promptLength = event.reading.total;
-        runSignal.value = { stop: stopIt, reading: event.reading };
-        take(event);
+        come.push(event);
+        drawing().add(come, () => takeAll(stopIt));
       },
     });
+    await showAll(stopIt);
+    resultSignal.value = outcome;
   } catch (error) {
-    failureSignal.value = { what: 'The text could not be generated', error };
+    await showAll(stopIt);
+    const again = () => {
+      interrupted = rest();
+      chooseBackend(backendChoice.value);
+    };
+    const retry = isDeviceLost(error) ? { retry: again } : {};
+    failureSignal.value = { what: 'The text could not be gone on with', error, ...retry };
   } finally {
-    const left = request.maxTokens - (tokensSignal.value.length - promptLength);
-    if (isChanging && left > 0) interrupted = { ...request, maxTokens: left };
+    if (isChanging) interrupted = rest();
     runSignal.value = null;
     done.resolve();
   }
+}
+
+/** Events that the page has not shown yet: they come faster than a page need be drawn. */
+const come: GenerateEvent[] = [];
+
+function takeAll(stop: () => void): void {
+  const events = come.splice(0);
+  if (events.length === 0) return;
+  batch(() => {
+    for (const event of events) take(event);
+    runSignal.value = { stop, reading: events.at(-1)!.reading };
+  });
+}
+
+/** The end is told when all of the text is there. */
+async function showAll(stop: () => void): Promise<void> {
+  takeAll(stop);
+  const drawn = drawing().drained();
+  setComputing('text', false);
+  drawing().hurry();
+  await drawn;
 }
 
 function take(event: GenerateEvent): void {

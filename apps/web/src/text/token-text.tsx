@@ -2,9 +2,11 @@
  * The text, token by token: underlined by how likely each was, and a place to say which token all pictures show. Pointing
  * at a token or moving to it with the arrow keys selects it; End follows the newest again.
  */
-import { useMemo, useRef } from 'preact/hooks';
-import { selected, tokens } from '../state/text.ts';
+import type { ReadonlySignal } from '@preact/signals';
+import { useLayoutEffect, useMemo, useRef } from 'preact/hooks';
+import { moment, select, shownToken, tokens } from '../state/text.ts';
 import { amountStep, isDark } from '../ui/colors.ts';
+import { usePaced } from '../ui/paced.ts';
 import type { TextToken } from '../worker/model-api.ts';
 import { shownText } from './pieces.ts';
 import './token-text.css';
@@ -15,32 +17,40 @@ const GROUP = 64;
 export interface TokenTextProps {
   /** What a screen reader calls it. */
   readonly label: string;
+  /** Whether it is kept up to date. */
+  readonly isWatched: ReadonlySignal<boolean>;
   /** Whether probabilities are underlined. */
   readonly probabilities?: boolean;
-  /** An amount for each token, shown as its background; null where there is none. */
-  readonly shares?: readonly (number | null)[] | null;
+  /** The amount of a position, shown by the line under its token; null where there is none. */
+  readonly shares?: ((position: number) => number | null) | null;
   /** Smaller, where the text is not what the place is about. */
   readonly small?: boolean;
 }
 
-export function TokenText({ label, probabilities = false, shares = null, small = false }: TokenTextProps) {
+export function TokenText({ label, isWatched, probabilities = false, shares = null, small = false }: TokenTextProps) {
   const box = useRef<HTMLDivElement>(null);
-  const all = tokens.value;
-  const shown = Math.min(selected.value ?? all.length - 1, all.length - 1);
+  const isMoving = useRef(false);
+  const now = usePaced(moment, isWatched);
+  const all = now.tokens;
+  const shown = now.shown?.position ?? -1;
   const groups = Array.from({ length: Math.ceil(all.length / GROUP) }, (_, index) => index * GROUP);
 
+  useLayoutEffect(() => {
+    if (!isMoving.current) return;
+    isMoving.current = false;
+    box.current?.querySelector('.token-selected')?.scrollIntoView({ block: 'nearest' });
+  }, [shown]);
+
   const onKeyDown = (event: KeyboardEvent) => {
-    const to = target(event.key, shown, all.length);
+    const to = target(event.key, shownToken()?.position ?? 0, tokens.peek().length);
     if (to === undefined) return;
     event.preventDefault();
-    selected.value = to;
-    requestAnimationFrame(() => {
-      box.current?.querySelector('.token-selected')?.scrollIntoView({ block: 'nearest' });
-    });
+    isMoving.current = true;
+    select(to);
   };
   const onPointerOver = ({ target: over }: PointerEvent) => {
     const position = over instanceof HTMLElement ? over.dataset.position : undefined;
-    if (position !== undefined) selected.value = Number(position);
+    if (position !== undefined) select(Number(position));
   };
 
   return (
@@ -61,12 +71,20 @@ export function TokenText({ label, probabilities = false, shares = null, small =
           tokens={all.slice(start, start + GROUP)}
           selected={shown >= start && shown < start + GROUP ? shown : null}
           probabilities={probabilities}
-          shares={shares?.slice(start, start + GROUP) ?? null}
+          shares={shares && sharesOf(shares, start, Math.min(start + GROUP, all.length))}
           dark={isDark.value}
         />
       ))}
     </div>
   );
+}
+
+/** In steps that the eye can tell apart: a line that looks the same is not drawn again. */
+function sharesOf(shares: (position: number) => number | null, start: number, end: number): (number | null)[] {
+  return Array.from({ length: end - start }, (_, index) => {
+    const share = shares(start + index);
+    return share === null ? null : Math.round(share * 63) / 63;
+  });
 }
 
 interface GroupProps {

@@ -1,8 +1,9 @@
 /**
- * A drawing by Observable Plot, at the width that there is, redrawn when what it shows changes and at most once a frame.
- * The library is fetched with the first chart, not with the page.
+ * A drawing by Observable Plot, at the width that there is, redrawn in its turn when what it shows changes. The
+ * library is fetched with the first chart, not with the page.
  */
 import { useEffect, useRef, useState } from 'preact/hooks';
+import { drawing } from './draw-queue.ts';
 import type { PlotModule, PlotOptions } from './plot.ts';
 
 export interface ChartProps {
@@ -40,14 +41,19 @@ export function Chart({ draw, of, label, height }: ChartProps) {
 
   useEffect(() => {
     if (plot === null || width === 0) return;
-    const frame = requestAnimationFrame(() => {
-      const drawing = plot.plot({ width, height, ...draw(plot, width) });
+    const key = box.current!;
+    drawing().add(key, () => {
+      const svg = plot.plot({ width, height, ...draw(plot, width) });
       // Read as one picture: the marks inside say nothing without the axes, and the table says it all.
-      drawing.setAttribute('aria-hidden', 'true');
-      box.current?.replaceChildren(drawing);
+      svg.setAttribute('aria-hidden', 'true');
+      key.replaceChildren(svg);
     });
-    return () => cancelAnimationFrame(frame);
   }, [plot, width, height, ...of]);
+
+  useEffect(() => {
+    const key = box.current!;
+    return () => drawing().drop(key);
+  }, []);
 
   return (
     <>

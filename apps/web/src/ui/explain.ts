@@ -31,7 +31,21 @@ const TODO: Readonly<Record<string, string>> = {
   CONTEXT_EXCEEDED: 'Shorten the text, or begin a new one.',
 };
 
+/** Whether the device that computed is gone, with all that was on it. */
+export function isDeviceLost(error: unknown): boolean {
+  return isMarianaError(error) && error.code === 'BACKEND_FAILED' && error.details?.lost === true;
+}
+
 export function explain(error: unknown): Explanation {
+  if (isMarianaError(error) && isDeviceLost(error)) {
+    return {
+      happened:
+        'The graphics processor stopped answering (“device lost”): its driver was restarted, or it was taken away or overtaxed. What was in its memory is gone.',
+      safe: SAFE.BACKEND_FAILED!,
+      todo: 'Load the model again and go on with the text, or choose the CPU in Generate.',
+      code: error.code,
+    };
+  }
   if (isMarianaError(error)) {
     return {
       happened: sentence(error.message),

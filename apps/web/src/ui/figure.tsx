@@ -3,7 +3,12 @@
  * numbers as a table, for those who cannot see the picture or want to copy them.
  */
 import type { ComponentChildren } from 'preact';
-import { useId, useState } from 'preact/hooks';
+import { useId, useRef, useState } from 'preact/hooks';
+import { number } from './numbers.ts';
+import { isComputing } from './paced.ts';
+
+/** Rows of a table that are drawn unless all are asked for. */
+const ROWS = 200;
 
 interface FigureTable {
   /** Heads of the columns, with units: `Cache (MB)`. The first column names the row. */
@@ -16,7 +21,7 @@ export interface FigureProps {
   readonly title: string;
   /** What it shows, in a sentence computed from the data; while there is none, what to do to get some. */
   readonly finding: ComponentChildren;
-  /** The numbers behind it. Called only while the table is open. */
+  /** The numbers behind it. Called when the table is opened, and again when nothing computes: it may be long. */
   readonly table: () => FigureTable;
   readonly children: ComponentChildren;
 }
@@ -24,6 +29,10 @@ export interface FigureProps {
 export function Figure({ title, finding, table, children }: FigureProps) {
   const id = useId();
   const [open, setOpen] = useState(false);
+  const shown = useRef<FigureTable | null>(null);
+  const isKept = isComputing.value && shown.current !== null;
+  if (!open) shown.current = null;
+  else if (!isKept) shown.current = table();
   return (
     <figure class="figure" aria-labelledby={id}>
       <figcaption>
@@ -33,13 +42,15 @@ export function Figure({ title, finding, table, children }: FigureProps) {
       {children}
       <details class="table-behind" onToggle={(event) => setOpen(event.currentTarget.open)}>
         <summary>Numbers as a table</summary>
-        {open && <Table title={title} {...table()} />}
+        {shown.current && <Table title={title} {...shown.current} />}
       </details>
     </figure>
   );
 }
 
 function Table({ title, columns, rows }: FigureTable & { title: string }) {
+  const [all, setAll] = useState(false);
+  const drawn = all ? rows : rows.slice(0, ROWS);
   return (
     // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reachable by keyboard
     <section class="table-scroll" tabIndex={0} aria-label={`Table: ${title}`}>
@@ -54,7 +65,7 @@ function Table({ title, columns, rows }: FigureTable & { title: string }) {
           </tr>
         </thead>
         <tbody>
-          {rows.map((row, index) => (
+          {drawn.map((row, index) => (
             <tr key={index}>
               {row.map((value, column) =>
                 column === 0 ? (
@@ -69,6 +80,11 @@ function Table({ title, columns, rows }: FigureTable & { title: string }) {
           ))}
         </tbody>
       </table>
+      {drawn.length < rows.length && (
+        <button type="button" onClick={() => setAll(true)}>
+          Show all {number(rows.length)} rows
+        </button>
+      )}
     </section>
   );
 }

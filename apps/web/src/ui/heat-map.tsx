@@ -1,18 +1,25 @@
 /**
- * Amounts in rows and columns, one pixel of an image for each, stretched to the room that there is: cheap enough to be
- * drawn anew for every token. Cells without an amount are left empty.
+ * Amounts in rows and columns, one pixel of an image for each, stretched to the room that there is. It is drawn entry by
+ * entry (a token is a column of experts, or a row of attention), and only entries that changed are drawn again: what a
+ * token costs does not depend on how many there are.
  */
-import { useEffect, useRef } from 'preact/hooks';
+import { useLayoutEffect, useRef } from 'preact/hooks';
 import { amountPixels, isDark } from './colors.ts';
 import './heat-map.css';
 
-export interface HeatMapProps {
-  readonly rows: number;
-  readonly columns: number;
-  /** Writes amounts (0 to 1, row by row) into an array of rows * columns that is NaN everywhere. */
-  readonly fill: (cells: Float32Array) => void;
-  /** Whatever the amounts depend on. */
-  readonly of: readonly unknown[];
+export interface HeatMapProps<T extends object> {
+  /** What there is to see, one after the other; undefined where there is nothing (yet). */
+  readonly entries: readonly (T | undefined)[];
+  /** Whether each entry is a row or a column. */
+  readonly along: 'rows' | 'columns';
+  /** Room for entries: at least as many as there are. */
+  readonly room: number;
+  /** Cells of an entry. */
+  readonly cells: number;
+  /** Writes the amounts of an entry (0 to 1) into an array that is NaN everywhere, which stays an empty cell. */
+  readonly amounts: (entry: T, into: Float32Array) => void;
+  /** Whatever amounts depend on beside the entry: all is drawn anew if it changes. */
+  readonly of?: readonly unknown[];
   /** Height in CSS pixels. */
   readonly height: number;
   /** What it shows; null where something around it says so. */
@@ -21,28 +28,33 @@ export interface HeatMapProps {
   readonly marked?: number | null;
   /** Row that is marked, or null. */
   readonly markedRow?: number | null;
+  /** Lines between cells, where there are few. */
+  readonly hasGrid?: boolean;
   /** Told which cell was pointed at. */
   readonly onPoint?: (row: number, column: number) => void;
 }
 
-export function HeatMap(props: HeatMapProps) {
-  const { rows, columns, fill, of, height, label, marked = null, markedRow = null, onPoint } = props;
+/** What is on the canvas. */
+interface Painted {
+  readonly image: ImageData;
+  readonly pixels: Uint32Array;
+  readonly entries: (object | undefined)[];
+  readonly of: readonly unknown[];
+}
+
+export function HeatMap<T extends object>(props: HeatMapProps<T>) {
+  const { along, room, cells, height, label, marked = null, markedRow = null, hasGrid = false, onPoint } = props;
   const canvas = useRef<HTMLCanvasElement>(null);
+  const painted = useRef<Painted | null>(null);
+  const rows = Math.max(1, along === 'rows' ? room : cells);
+  const columns = Math.max(1, along === 'rows' ? cells : room);
   const dark = isDark.value;
 
-  useEffect(() => {
+  useLayoutEffect(() => {
     const context = canvas.current?.getContext('2d');
-    if (!context || rows === 0 || columns === 0) return;
-    const cells = new Float32Array(rows * columns).fill(Number.NaN);
-    fill(cells);
-    const image = context.createImageData(columns, rows);
-    const pixels = new Uint32Array(image.data.buffer);
-    const scale = amountPixels(dark);
-    for (const [index, amount] of cells.entries()) {
-      if (!Number.isNaN(amount)) pixels[index] = scale[Math.round(255 * Math.min(1, Math.max(0, amount)))]!;
-    }
-    context.putImageData(image, 0, 0);
-  }, [rows, columns, dark, ...of]);
+    if (!context) return;
+    painted.current = paint(context, painted.current, rows, columns, dark, props);
+  });
 
   const onPointerMove = (event: PointerEvent) => {
     if (!onPoint || !canvas.current) return;
@@ -56,12 +68,15 @@ export function HeatMap(props: HeatMapProps) {
     <div class="heat-map" style={{ height: `${height}px` }}>
       <canvas
         ref={canvas}
-        width={Math.max(1, columns)}
-        height={Math.max(1, rows)}
+        width={columns}
+        height={rows}
         {...(label === null ? { 'aria-hidden': true } : { role: 'img', 'aria-label': label })}
         onPointerMove={onPointerMove}
         onPointerDown={onPointerMove}
       />
+      {hasGrid && (
+        <div class="heat-map-grid" style={{ backgroundSize: `${100 / columns}% 100%, 100% ${100 / rows}%` }} />
+      )}
       {marked !== null && (
         <div
           class="heat-map-mark"
@@ -76,4 +91,47 @@ export function HeatMap(props: HeatMapProps) {
       )}
     </div>
   );
+}
+
+function paint<T extends object>(
+  context: CanvasRenderingContext2D,
+  before: Painted | null,
+  rows: number,
+  columns: number,
+  dark: boolean,
+  { entries, along, cells, amounts, of = [] }: HeatMapProps<T>,
+): Painted {
+  const depends = [dark, ...of];
+  const isSame =
+    before !== null &&
+    before.image.width === columns &&
+    before.image.height === rows &&
+    before.of.length === depends.length &&
+    depends.every((value, index) => Object.is(value, before.of[index]));
+  const image = isSame ? before.image : context.createImageData(columns, rows);
+  const pixels = isSame ? before.pixels : new Uint32Array(image.data.buffer);
+  const known = isSame ? before.entries : [];
+  const scale = amountPixels(dark);
+  const values = new Float32Array(cells);
+  const [step, stride] = along === 'rows' ? [1, columns] : [columns, 1];
+  let [first, last] = [Number.POSITIVE_INFINITY, -1];
+  for (let index = 0; index < Math.max(entries.length, known.length); index++) {
+    const entry = entries[index];
+    if (entry === known[index]) continue;
+    values.fill(Number.NaN);
+    if (entry !== undefined) amounts(entry, values);
+    let at = index * stride;
+    for (const amount of values) {
+      pixels[at] = Number.isNaN(amount) ? 0 : scale[Math.round(255 * Math.min(1, Math.max(0, amount)))]!;
+      at += step;
+    }
+    known[index] = entry;
+    first = Math.min(first, index);
+    last = index;
+  }
+  known.length = entries.length;
+  if (!isSame) context.putImageData(image, 0, 0);
+  else if (last >= 0 && along === 'rows') context.putImageData(image, 0, 0, 0, first, columns, last - first + 1);
+  else if (last >= 0) context.putImageData(image, 0, 0, first, 0, last - first + 1, rows);
+  return { image, pixels, entries: known, of: depends };
 }

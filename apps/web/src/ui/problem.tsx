@@ -8,10 +8,12 @@ export interface ProblemProps {
   readonly what: string;
   /** Does it again. */
   readonly retry?: (() => void) | undefined;
+  /** What doing it again is called. Default `Try again`. */
+  readonly retryTitle?: string;
   readonly dismiss?: (() => void) | undefined;
 }
 
-export function Problem({ error, what, retry, dismiss }: ProblemProps) {
+export function Problem({ error, what, retry, retryTitle = 'Try again', dismiss }: ProblemProps) {
   const { happened, safe, todo, code }: Explanation = explain(error);
   return (
     <div class="problem" role="alert">
@@ -25,7 +27,7 @@ export function Problem({ error, what, retry, dismiss }: ProblemProps) {
       <div class="row">
         {retry && (
           <button type="button" onClick={retry}>
-            Try again
+            {retryTitle}
           </button>
         )}
         {dismiss && (

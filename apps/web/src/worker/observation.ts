@@ -4,7 +4,8 @@
  */
 import type { Routing, Tensor } from '@mariana/core';
 import type { SessionObserver } from '@mariana/runtime';
-import type { Observed, TokenAttention, TokenRouting } from './model-api.ts';
+import { AttentionRows } from './attention-rows.ts';
+import type { Observed, TokenRouting } from './model-api.ts';
 
 interface SeenLayer {
   readonly experts: Int32Array;
@@ -21,7 +22,7 @@ export class Observation {
   #reads: Promise<void>[] = [];
   /** By position, then by MoE layer. */
   readonly #routing = new Map<number, SeenLayer[]>();
-  readonly #attention = new Map<number, TokenAttention>();
+  readonly #attention = new AttentionRows();
 
   constructor(moeLayers: readonly number[], heads: number) {
     this.#moeLayers = moeLayers;
@@ -50,7 +51,7 @@ export class Observation {
   }
 
   /**
-   * What was seen since it was last asked.
+   * What was seen since it was last asked; of attention, what `AttentionRows` keeps.
    *
    * @param end - Positions from here on are left out: what was seen there were drafts that did not come true.
    */
@@ -101,7 +102,7 @@ export class Observation {
           const at = (head * queries + query) * keys;
           rows.set(values.subarray(at, at + position + 1), head * (position + 1));
         }
-        this.#attention.set(position, { layer, position, weights: rows });
+        this.#attention.add({ layer, position, weights: rows });
       }
     };
     this.#reads.push(read());

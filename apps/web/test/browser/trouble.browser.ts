@@ -66,11 +66,28 @@ describe('a model that cannot be had', () => {
 });
 
 describe('what a browser or a page lacks', () => {
-  test('without WebGPU the page says so, and the CPU computes', async () => {
-    await using visitor = await visit(browser, site);
-    await modelLoaded(visitor.page);
-    await visitor.page.getByText(/WebGPU cannot be used: .*The CPU computes the same/).waitFor();
-    await generate(visitor.page, 3);
+  test.each([
+    [
+      'without a graphics processor',
+      [],
+      /WebGPU cannot be used: .*found no graphics processor.*The CPU computes the same/,
+    ],
+    [
+      'without WebGPU',
+      ['--disable-blink-features=WebGPU'],
+      /WebGPU cannot be used: this browser has no WebGPU.*The CPU computes the same/,
+    ],
+  ])('%s the page says so, and the CPU computes', async (_, flags, said) => {
+    const own = await launch(flags);
+    {
+      await using visitor = await visit(own, site);
+      await modelLoaded(visitor.page);
+      await visitor.page.getByText(said).waitFor();
+      expect(await visitor.page.locator('.model-status').textContent()).toContain('CPU');
+      await generate(visitor.page, 3);
+      expect(visitor.errors).toEqual([]);
+    }
+    await own.close();
   });
 
   test('without shared memory there is one thread, and the page says how to get more', async () => {

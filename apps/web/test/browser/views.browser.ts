@@ -40,7 +40,7 @@ describe.each([
       await look('generate');
       await page.getByRole('link', { name: 'Inside' }).click();
       await page.getByRole('heading', { name: 'Attention', exact: true }).waitFor();
-      await page.locator('.chart svg').nth(4).waitFor();
+      await page.locator('.place:not([hidden]) .chart svg').nth(2).waitFor();
       await page.locator('.place:not([hidden]) .token').nth(40).hover();
       await look('inside');
       await page.getByRole('link', { name: 'Model card' }).click();

@@ -1,35 +1,36 @@
 /** Generate: a prompt, the text as it comes, and what each token could have been. */
+import { computed } from '@preact/signals';
 import { useEffect } from 'preact/hooks';
+import { place } from '../../frame/address.ts';
 import { askForBackends, loaded, openDefaultModel } from '../../state/engine.ts';
 import {
   canGoOn,
-  dismissTextFailure,
   generate,
   goOn,
+  isRunning,
   result,
   running,
   settings,
   stop,
-  textFailure,
   timings,
   tokens,
   usedSeed,
 } from '../../state/text.ts';
+import { TextProblem } from '../../text/text-problem.tsx';
 import { TokenPanel } from '../../text/token-panel.tsx';
 import { TokenText } from '../../text/token-text.tsx';
 import { duration, number } from '../../ui/numbers.ts';
-import { Problem } from '../../ui/problem.tsx';
 import './generate.css';
 import { ModelPanel } from './model-panel.tsx';
 import { Settings } from './settings.tsx';
+
+const isActive = computed(() => place.value === 'generate');
 
 export default function Generate() {
   useEffect(() => {
     openDefaultModel();
     void askForBackends();
   }, []);
-  const isRunning = running.value !== null;
-  const failure = textFailure.value;
   return (
     <div class="generate">
       <h1 class="visually-hidden">Generate</h1>
@@ -52,7 +53,7 @@ export default function Generate() {
           />
         </div>
         <div class="row">
-          {isRunning ? (
+          {isRunning.value ? (
             <button type="button" class="primary" onClick={stop}>
               Stop
             </button>
@@ -61,15 +62,18 @@ export default function Generate() {
               Generate
             </button>
           )}
-          <button type="button" disabled={isRunning || !canGoOn()} onClick={goOn}>
+          <button type="button" disabled={isRunning.value || !canGoOn()} onClick={goOn}>
             Go on
           </button>
-          <p class="quiet figures" role="status">
+          {/* Told when a text ends, not at every token of it. */}
+          <p class="quiet figures" role="status" aria-live={isRunning.value ? 'off' : 'polite'}>
             {statusLine()}
           </p>
         </div>
-        {failure && <Problem error={failure.error} what={failure.what} dismiss={dismissTextFailure} />}
-        <div class="generate-output">{tokens.value.length > 0 && <TokenText label="The text" probabilities />}</div>
+        <TextProblem />
+        <div class="generate-output">
+          {tokens.value.length > 0 && <TokenText label="The text" isWatched={isActive} probabilities />}
+        </div>
         {tokens.value.length > 0 && (
           <p class="quiet figures">
             Underlined by probability, from {'0 %'} <span class="scale" aria-hidden="true" /> to 100 %. Grey: the

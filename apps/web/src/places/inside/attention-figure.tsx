@@ -1,53 +1,43 @@
 /** What each head takes of each token, for one layer: all heads small, one of them large, and the token's row as text. */
-import type { ModelConfig } from '@mariana/core';
-import { attentionAt, observedVersion, watch } from '../../state/observed.ts';
-import { running, selected, shownToken, tokens } from '../../state/text.ts';
+import type { ReadonlySignal } from '@preact/signals';
+import { useMemo } from 'preact/hooks';
+import { attentionAt, attentionKept, watch } from '../../state/observed.ts';
+import { moment } from '../../state/text.ts';
 import { visible } from '../../text/pieces.ts';
 import { TokenText } from '../../text/token-text.tsx';
 import { Figure } from '../../ui/figure.tsx';
-import { HeatMap } from '../../ui/heat-map.tsx';
 import { percent } from '../../ui/numbers.ts';
-import { useThrottled } from '../../ui/throttled.ts';
-import { columnsFor } from './experts-figure.tsx';
+import { usePaced } from '../../ui/paced.ts';
+import { HeadMap } from './head-map.tsx';
+import { range } from './range.ts';
+import type { InsideFigureProps } from './routes.ts';
 import { show, shownLayers } from './shown.ts';
-import { attentionFinding, attentionRow } from './statistics.ts';
-import { range } from './token-figure.tsx';
+import { attentionFinding, attentionRow, keptFinding } from './statistics.ts';
 
-/** Longest text whose heads are all drawn: each picture has its square in pixels. */
-const MOST = 512;
-
-export function AttentionFigure({ config, active }: { config: ModelConfig; active: boolean }) {
+export function AttentionFigure({ model: { config }, isWatched }: InsideFigureProps) {
   const layers = config.numHiddenLayers;
   const heads = config.numAttentionHeads;
   const layer = Math.min(shownLayers.value.attention, layers - 1);
   const head = Math.min(shownLayers.value.head, heads - 1);
-  const version = useThrottled(observedVersion.value, running.value === null ? 0 : 500, active);
-  const token = shownToken();
-  const seen = token === null ? undefined : attentionAt(token.position);
-  const all = tokens.value;
-  const size = columnsFor(all.length);
+  const { tokens, shown } = usePaced(moment, isWatched);
+  const seen = shown === null ? undefined : attentionAt(shown.position);
+  const kept = attentionKept();
   const row = seen === undefined ? null : attentionRow(seen, head);
-  const finding =
-    seen === undefined
-      ? 'This token has not been through the network: it is run when the next one is wanted.'
-      : attentionFinding(seen, head, all);
+  const most = row === null ? 1 : row.reduce((most, weight) => Math.max(most, weight), 0);
   const table = () => ({
     columns: ['Token', ...range(heads).map((one) => `Head ${one}`)],
     rows:
       seen === undefined
         ? []
-        : all
+        : tokens
             .slice(0, seen.position + 1)
             .map((one, position) => [
               `${position + 1} ${visible(one.name)}`,
               ...range(heads).map((index) => percent(attentionRow(seen, index)[position]!)),
             ]),
   });
-  const most = row === null ? 1 : Math.max(...row);
-  // Only the text that is there is shaded; tokens after this one cannot be seen by it.
-  const shares = row === null ? null : all.map((_, position) => (position < row.length ? row[position]! / most : null));
   return (
-    <Figure title="Attention" finding={finding} table={table}>
+    <Figure title="Attention" finding={finding()} table={table}>
       <fieldset class="row plain">
         <legend class="visually-hidden">Layer</legend>
         <span class="quiet" aria-hidden="true">
@@ -60,10 +50,45 @@ export function AttentionFigure({ config, active }: { config: ModelConfig; activ
         ))}
       </fieldset>
       <div class="attention">
-        <HeadMap head={head} size={size} version={version} height={320} layer={layer} />
-        <TokenText label={`Attention of head ${head}, on the text`} shares={shares} />
+        <Large head={head} layer={layer} isWatched={isWatched} />
+        <TokenText
+          label={`Attention of head ${head}, on the text`}
+          isWatched={isWatched}
+          // Only the text that is there is shaded; tokens after this one cannot be seen by it.
+          shares={row && ((position) => (position < row.length ? row[position]! / most : null))}
+        />
       </div>
-      {size > MOST && <p class="quiet">Pictures of all heads are drawn for texts up to {MOST} tokens.</p>}
+      <Multiples head={head} heads={heads} layer={layer} isWatched={isWatched} />
+      <p class="quiet figures">{keptFinding(kept, tokens.length)}</p>
+    </Figure>
+  );
+
+  function finding(): string {
+    if (seen !== undefined) return attentionFinding(seen, head, tokens);
+    if (shown !== null && shown.position < kept.from) {
+      return `The attention of this token is not kept any more: the newest ${tokens.length - kept.from} tokens' is.`;
+    }
+    return 'This token has not been through the network: it is run when the next one is wanted.';
+  }
+}
+
+interface MapsProps {
+  readonly head: number;
+  readonly layer: number;
+  readonly isWatched: ReadonlySignal<boolean>;
+}
+
+/** The maps are drawn in turns of their own, not with the figure around them. */
+function Large({ head, layer, isWatched }: MapsProps) {
+  return useMemo(
+    () => <HeadMap head={head} height={320} layer={layer} isWatched={isWatched} />,
+    [head, layer, isWatched],
+  );
+}
+
+function Multiples({ head, heads, layer, isWatched }: MapsProps & { heads: number }) {
+  return useMemo(
+    () => (
       <div class="multiples">
         {range(heads).map((one) => (
           <button
@@ -74,70 +99,12 @@ export function AttentionFigure({ config, active }: { config: ModelConfig; activ
             onClick={() => show({ head: one })}
           >
             Head {one}
-            {size <= MOST && <HeadMap head={one} size={size} version={version} height={112} layer={layer} small />}
+            <HeadMap head={one} height={112} layer={layer} isWatched={isWatched} small />
           </button>
         ))}
       </div>
-    </Figure>
-  );
-}
-
-interface HeadMapProps {
-  readonly head: number;
-  readonly layer: number;
-  readonly size: number;
-  readonly version: number;
-  readonly height: number;
-  readonly small?: boolean;
-}
-
-function HeadMap({ head, layer, size, version, height, small = false }: HeadMapProps) {
-  const count = tokens.value.length;
-  const shown = shownToken();
-  const map = (
-    <HeatMap
-      rows={size}
-      columns={size}
-      of={[version, head, layer, size]}
-      height={height}
-      label={small ? null : `Head ${head} of layer ${layer}: what each token (down) takes of those before it (across)`}
-      markedRow={shown?.position ?? null}
-      fill={(cells) => {
-        for (let position = 0; position < count; position++) {
-          const attention = attentionAt(position);
-          if (attention === undefined) continue;
-          const row = attentionRow(attention, head);
-          // Weights get small as texts get long; their roots can still be told apart.
-          for (let key = 0; key < row.length; key++) cells[position * size + key] = Math.sqrt(row[key]!);
-        }
-      }}
-      {...(!small && {
-        onPoint: (rowIndex: number) => {
-          if (rowIndex < tokens.value.length) selected.value = rowIndex;
-        },
-      })}
-    />
-  );
-  if (small) return map;
-  return (
-    <div class="axes">
-      <div class="axes-y" aria-hidden="true">
-        <span>1</span>
-        <span>from token</span>
-        <span>{size}</span>
-      </div>
-      {map}
-      <div class="axes-x" aria-hidden="true">
-        <span>1</span>
-        <span>to token</span>
-        <span>{size}</span>
-      </div>
-      <div class="axes-x" aria-hidden="true">
-        <span>
-          share of the token’s attention, by its square root: 0 % <span class="scale" /> 100 %
-        </span>
-      </div>
-    </div>
+    ),
+    [head, heads, layer, isWatched],
   );
 }
 

@@ -1,27 +1,21 @@
 /** What the text takes in the cache, beside what plain attention would take. */
-import { kvCacheBytesPerToken, type ModelConfig } from '@mariana/core';
-import { tokens } from '../../state/text.ts';
+import { kvCacheBytesPerToken } from '@mariana/core';
+import { moment } from '../../state/text.ts';
 import { Chart } from '../../ui/chart.tsx';
-import { isDark } from '../../ui/colors.ts';
 import { Figure } from '../../ui/figure.tsx';
 import { bytes } from '../../ui/numbers.ts';
-import { useThrottled } from '../../ui/throttled.ts';
+import { usePaced } from '../../ui/paced.ts';
 import { columnsFor } from './experts-figure.tsx';
+import type { InsideFigureProps } from './routes.ts';
 import { type CacheCost, cacheFinding } from './statistics.ts';
 
-interface CacheFigureProps {
-  readonly config: ModelConfig;
-  /** Whether the multi-token-prediction module keeps rows of its own. */
-  readonly drafts: boolean;
-  readonly active: boolean;
-}
-
-export function CacheFigure({ config, drafts, active }: CacheFigureProps) {
-  // As the page loads models: numbers of the cache are kept in F32.
+export function CacheFigure({ model, isWatched }: InsideFigureProps) {
+  const { config, drafts } = model;
+  // As the page loads models: numbers of the cache are kept in F32; the module for drafts keeps rows of its own.
   const perToken = (attention: 'latent' | 'multi-head') =>
     kvCacheBytesPerToken(config, { attention, dtype: 'f32', mtp: drafts });
   const cost: CacheCost = { latent: perToken('latent'), plain: perToken('multi-head') };
-  const count = useThrottled(tokens.value.length, 100, active);
+  const count = usePaced(moment, isWatched).tokens.length;
   const columns = columnsFor(count);
   const finding = cacheFinding(cost, count);
   const kinds = [
@@ -39,7 +33,7 @@ export function CacheFigure({ config, drafts, active }: CacheFigureProps) {
       <Chart
         height={240}
         label={finding}
-        of={[count, columns, cost.latent, cost.plain, isDark.value]}
+        of={[count, columns, cost.latent, cost.plain]}
         draw={(plot) => ({
           marginLeft: 64,
           x: { label: 'tokens', domain: [0, columns] },

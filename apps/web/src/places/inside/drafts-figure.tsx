@@ -1,8 +1,11 @@
 /** What the multi-token-prediction module drafted, and which drafts were right. */
-import { shownToken, tokens } from '../../state/text.ts';
+import { useMemo } from 'preact/hooks';
+import { moment } from '../../state/text.ts';
 import { quoted, visible } from '../../text/pieces.ts';
 import { Figure } from '../../ui/figure.tsx';
+import { usePaced } from '../../ui/paced.ts';
 import type { TextToken } from '../../worker/model-api.ts';
+import type { InsideFigureProps } from './routes.ts';
 import { type DraftFate, draftFates, draftFinding } from './statistics.ts';
 
 const MARKS: Readonly<Record<DraftFate, string>> = { right: '✓', wrong: '×', none: '', given: '' };
@@ -13,30 +16,36 @@ const WORDS: Readonly<Record<DraftFate, string>> = {
   given: 'given in the prompt',
 };
 
-export function DraftsFigure({ drafts }: { drafts: boolean }) {
-  const all = tokens.value;
-  const fates = draftFates(all);
-  const shown = shownToken();
+/** Marks that are drawn together: while text comes only the last of them are drawn anew. */
+const GROUP = 64;
+
+export function DraftsFigure({ model: { drafts }, isWatched }: InsideFigureProps) {
+  const { tokens, shown } = usePaced(moment, isWatched);
+  const fates = useMemo(() => draftFates(tokens), [tokens]);
   const finding = drafts
     ? draftFinding(fates)
     : 'This model has no multi-token-prediction module, so every token takes a step of its own.';
   const table = () => ({
     columns: ['Token', 'Draft', 'Fate'],
-    rows: all.map((token, index) => [
+    rows: tokens.map((token, index) => [
       `${token.position + 1} ${visible(token.name)}`,
       token.draft === null ? '–' : visible(token.draft.text),
       WORDS[fates[index]!],
     ]),
   });
+  const starts = Array.from({ length: Math.ceil(fates.length / GROUP) }, (_, index) => index * GROUP);
+  const position = shown?.position ?? -1;
   return (
     <Figure title="Drafts of the next token but one" finding={finding} table={table}>
       {drafts && (
         <>
           <div class="drafts" role="img" aria-label={finding}>
-            {fates.map((fate, position) => (
-              <span key={position} class={`draft-${fate}${position === shown?.position ? ' draft-shown' : ''}`}>
-                {MARKS[fate]}
-              </span>
+            {starts.map((start) => (
+              <Marks
+                key={start}
+                fates={fates.slice(start, start + GROUP)}
+                shown={position >= start && position < start + GROUP ? position - start : -1}
+              />
             ))}
           </div>
           <p class="quiet figures">
@@ -46,6 +55,21 @@ export function DraftsFigure({ drafts }: { drafts: boolean }) {
         </>
       )}
     </Figure>
+  );
+}
+
+function Marks({ fates, shown }: { fates: readonly DraftFate[]; shown: number }) {
+  return useMemo(
+    () => (
+      <>
+        {fates.map((fate, index) => (
+          <span key={index} class={`draft-${fate}${index === shown ? ' draft-shown' : ''}`}>
+            {MARKS[fate]}
+          </span>
+        ))}
+      </>
+    ),
+    [fates.join(), shown],
   );
 }
 

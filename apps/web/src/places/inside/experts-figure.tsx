@@ -1,35 +1,37 @@
 /** Where each token went: experts by tokens, small for every MoE layer and large for one. */
 import { useMemo } from 'preact/hooks';
-import { selected, shownToken, tokens } from '../../state/text.ts';
+import { allRouting } from '../../state/observed.ts';
+import { moment, select } from '../../state/text.ts';
 import { visible } from '../../text/pieces.ts';
 import { Figure } from '../../ui/figure.tsx';
 import { HeatMap } from '../../ui/heat-map.tsx';
 import { percent } from '../../ui/numbers.ts';
+import { usePaced } from '../../ui/paced.ts';
+import type { TokenRouting } from '../../worker/model-api.ts';
+import { type InsideFigureProps, useRoutes } from './routes.ts';
 import { show, shownLayers } from './shown.ts';
 import { choices, expertLoad, largestShare, type Routes } from './statistics.ts';
 
-export function ExpertsFigure({ routes, version }: { routes: Routes; version: number }) {
+export function ExpertsFigure({ model, isWatched }: InsideFigureProps) {
+  const { tokens, shown, version } = usePaced(moment, isWatched);
+  const routes = useRoutes(model, version);
   const { layers, experts, k, seen } = routes;
   const large = Math.min(shownLayers.value.experts, layers.length - 1);
-  const columns = columnsFor(tokens.value.length);
-  const marked = shownToken()?.position ?? null;
-  const most = useMemo(() => largestShare(routes), [version, layers]);
-  const load = useMemo(() => expertLoad(routes), [version, layers]);
-  const fill = (index: number) => (cells: Float32Array) => {
-    for (const one of seen) {
-      let sum = 0;
-      for (let i = 0; i < k; i++) sum += one.weights[index * k + i]!;
-      for (let i = 0; i < k; i++) {
-        const at = index * k + i;
-        cells[one.experts[at]! * columns + one.position] = one.weights[at]! / sum / most;
-      }
-    }
+  const columns = columnsFor(tokens.length);
+  const marked = shown?.position ?? null;
+  const most = useMemo(() => largestShare(routes), [routes]);
+  const load = useMemo(() => expertLoad(routes), [routes]);
+  /** Shares of a token's weight that one layer gave to its experts, as amounts. */
+  const amounts = (index: number) => (one: TokenRouting, cells: Float32Array) => {
+    let sum = 0;
+    for (let i = 0; i < k; i++) sum += one.weights[index * k + i]!;
+    for (let i = 0; i < k; i++) cells[one.experts[index * k + i]!] = one.weights[index * k + i]! / sum / most;
   };
   const finding = sentence(routes, large, load[large]!);
   const table = () => ({
     columns: ['Token', ...layers.map((layer) => `Experts of layer ${layer} (share of weight)`)],
     rows: seen.map((one) => {
-      const token = tokens.value[one.position];
+      const token = tokens[one.position];
       const text = token === undefined ? '' : ` ${visible(token.name)}`;
       return [`${one.position + 1}${text}`, ...layers.map((_, index) => cellText(routes, one, index))];
     }),
@@ -43,15 +45,17 @@ export function ExpertsFigure({ routes, version }: { routes: Routes; version: nu
           <span>expert {experts - 1}</span>
         </div>
         <HeatMap
-          rows={experts}
-          columns={columns}
-          fill={fill(large)}
-          of={[version, large, columns, most]}
+          entries={allRouting()}
+          along="columns"
+          room={columns}
+          cells={experts}
+          amounts={amounts(large)}
+          of={[large, most, model]}
           height={Math.max(128, Math.min(320, 8 * experts))}
           label={finding}
           marked={marked}
           onPoint={(_, column) => {
-            if (column < tokens.value.length) selected.value = column;
+            if (column < tokens.length) select(column);
           }}
         />
         <div class="axes-x" aria-hidden="true">
@@ -74,10 +78,12 @@ export function ExpertsFigure({ routes, version }: { routes: Routes; version: nu
             >
               Layer {layer}
               <HeatMap
-                rows={experts}
-                columns={columns}
-                fill={fill(index)}
-                of={[version, index, columns, most]}
+                entries={allRouting()}
+                along="columns"
+                room={columns}
+                cells={experts}
+                amounts={amounts(index)}
+                of={[most, model]}
                 height={64}
                 label={null}
                 marked={marked}

@@ -2,31 +2,32 @@
  * Inside: what the network does with each token. One text above, and under it pictures that all show the token that is
  * looked at. Nothing is watched until this place is first seen.
  */
+import { computed } from '@preact/signals';
 import { useEffect } from 'preact/hooks';
-import { hrefOf } from '../../frame/address.ts';
+import { hrefOf, place } from '../../frame/address.ts';
 import type { PlaceProps } from '../../frame/places.ts';
 import { loaded, openDefaultModel } from '../../state/engine.ts';
 import { allRouting, observedVersion, observeFailure, watch } from '../../state/observed.ts';
-import { canGoOn, generate, running, settings, shownToken, stop, tokens } from '../../state/text.ts';
+import { canGoOn, generate, isRunning, moment, settings, stop, tokens } from '../../state/text.ts';
 import { likelihood } from '../../text/pieces.ts';
+import { TextProblem } from '../../text/text-problem.tsx';
 import { TokenText } from '../../text/token-text.tsx';
+import { InView } from '../../ui/in-view.tsx';
+import { usePaced } from '../../ui/paced.ts';
 import { Problem } from '../../ui/problem.tsx';
-import { useThrottled } from '../../ui/throttled.ts';
-import type { TokenRouting } from '../../worker/model-api.ts';
 import { AttentionFigure } from './attention-figure.tsx';
 import { CacheFigure } from './cache-figure.tsx';
+import { DoubtFigure } from './doubt-figure.tsx';
 import { DraftsFigure } from './drafts-figure.tsx';
 import { ExpertsFigure } from './experts-figure.tsx';
 import './inside.css';
-import { LoadFigures } from './load-figures.tsx';
+import { LoadFigure } from './load-figure.tsx';
 import { shownLayers } from './shown.ts';
-import type { Routes } from './statistics.ts';
 import { TokenFigure } from './token-figure.tsx';
 
-/** Milliseconds between two drawings of what is dear to draw. */
-const SLOW = 500;
-/** And of what is drawn for every token. */
-const QUICK = 100;
+const isActive = computed(() => place.value === 'inside');
+const hasText = computed(() => tokens.value.length > 0);
+const hasRouting = computed(() => observedVersion.value >= 0 && allRouting().some((one) => one !== undefined));
 
 export default function Inside({ active }: PlaceProps) {
   const model = loaded.value;
@@ -35,8 +36,6 @@ export default function Inside({ active }: PlaceProps) {
     if (model === null || !active) return;
     watch(Math.min(shownLayers.value.attention, model.facts.config.numHiddenLayers - 1));
   }, [model, active]);
-  const version = useThrottled(observedVersion.value, SLOW, active);
-  const quick = useThrottled(observedVersion.value, QUICK, active);
   const failure = observeFailure.value;
   if (model === null) {
     return (
@@ -48,38 +47,44 @@ export default function Inside({ active }: PlaceProps) {
       </>
     );
   }
-  const { config, moeLayers } = model.facts;
-  const seen = allRouting().filter((one): one is TokenRouting => one !== undefined);
-  const routes: Routes = { layers: moeLayers, experts: config.nRoutedExperts, k: config.numExpertsPerTok, seen };
-  const hasRoutes = seen.length > 0 && moeLayers.length > 0;
+  const { facts } = model;
+  const hasRoutes = hasRouting.value && facts.moeLayers.length > 0;
   return (
     <div class="inside">
       <h1 class="visually-hidden">Inside</h1>
       <div class="inside-text">
         <Actions />
-        {tokens.value.length > 0 && <TokenText label="The text" probabilities small />}
-        <p class="finding">{likelihoodOfShown()}</p>
+        {hasText.value && <TokenText label="The text" isWatched={isActive} probabilities small />}
+        <Likelihood />
+        <TextProblem />
         {failure && <Problem error={failure.error} what={failure.what} retry={failure.retry} />}
       </div>
-      {tokens.value.length > 0 && (
+      {hasText.value && (
         <>
-          {hasRoutes && <ExpertsFigure routes={routes} version={quick} />}
+          {hasRoutes && (
+            <InView isActive={isActive}>{(isWatched) => <ExpertsFigure model={facts} isWatched={isWatched} />}</InView>
+          )}
           {hasRoutes && (
             <div class="inside-pair">
-              <TokenFigure routes={routes} />
-              <CacheFigure config={config} drafts={model.facts.drafts} active={active} />
+              <InView isActive={isActive}>{(isWatched) => <TokenFigure model={facts} isWatched={isWatched} />}</InView>
+              <InView isActive={isActive}>{(isWatched) => <CacheFigure model={facts} isWatched={isWatched} />}</InView>
             </div>
           )}
-          {!hasRoutes && moeLayers.length > 0 && (
+          {!hasRoutes && facts.moeLayers.length > 0 && (
             <p class="quiet">
               {canGoOn()
                 ? 'Looking at the text …'
                 : 'This text is of another model. Generate anew to look inside this one.'}
             </p>
           )}
-          {hasRoutes && <LoadFigures routes={routes} version={version} />}
-          <AttentionFigure config={config} active={active} />
-          <DraftsFigure drafts={model.facts.drafts} />
+          {hasRoutes && (
+            <div class="inside-pair">
+              <InView isActive={isActive}>{(isWatched) => <LoadFigure model={facts} isWatched={isWatched} />}</InView>
+              <InView isActive={isActive}>{(isWatched) => <DoubtFigure model={facts} isWatched={isWatched} />}</InView>
+            </div>
+          )}
+          <InView isActive={isActive}>{(isWatched) => <AttentionFigure model={facts} isWatched={isWatched} />}</InView>
+          <InView isActive={isActive}>{(isWatched) => <DraftsFigure model={facts} isWatched={isWatched} />}</InView>
         </>
       )}
     </div>
@@ -87,16 +92,15 @@ export default function Inside({ active }: PlaceProps) {
 }
 
 function Actions() {
-  const run = running.value;
   return (
     <div class="row">
-      {run === null ? (
-        <button type="button" class="primary" onClick={generate}>
-          {tokens.value.length === 0 ? `Generate from “${settings.value.prompt}”` : 'Generate anew'}
-        </button>
-      ) : (
+      {isRunning.value ? (
         <button type="button" class="primary" onClick={stop}>
           Stop
+        </button>
+      ) : (
+        <button type="button" class="primary" onClick={generate}>
+          {hasText.value ? 'Generate anew' : `Generate from “${settings.value.prompt}”`}
         </button>
       )}
       <p class="quiet figures">
@@ -106,7 +110,7 @@ function Actions() {
   );
 }
 
-function likelihoodOfShown(): string {
-  const token = shownToken();
-  return token === null ? 'There is no text yet.' : likelihood(token);
+function Likelihood() {
+  const { shown } = usePaced(moment, isActive);
+  return <p class="finding">{shown === null ? 'There is no text yet.' : likelihood(shown)}</p>;
 }

@@ -8,7 +8,9 @@ import {
   draftFates,
   draftFinding,
   entropyFinding,
+  entropyPoints,
   expertLoad,
+  keptFinding,
   largestShare,
   loadFinding,
   type Routes,
@@ -52,6 +54,18 @@ describe('experts', () => {
     expect(largestShare({ ...routes, seen: [] })).toBe(0.1);
   });
 
+  test('a line of doubt has so many points at most, means of the tokens between them', () => {
+    expect(entropyPoints(routes, 3).points).toHaveLength(6);
+    const { points, each } = entropyPoints(routes, 2);
+    expect(each).toBe(2);
+    expect(points).toEqual([
+      { position: 1.5, layer: 1, bits: 1 },
+      { position: 1.5, layer: 2, bits: 1.5 },
+      { position: 3, layer: 1, bits: 1 },
+      { position: 3, layer: 2, bits: 1.5 },
+    ]);
+  });
+
   test('choices come largest first and sum to one', () => {
     expect(choices(routes, seen[2]!, 0)).toEqual([
       { expert: 0, share: 0.75 },
@@ -73,6 +87,13 @@ test('attention is told from token to token', () => {
     'From “␣sat”, head 1 of layer 3 looks most at “The”, 2 tokens before it: 50.0 % of its attention; even would be 33.3 %.',
   );
   expect(attentionFinding(attention, 0, tokens)).toContain('looks most at itself: 60.0 %');
+});
+
+test('it is said how far back attention is kept', () => {
+  expect(keptFinding({ from: 0, bytes: 2 ** 20, most: 2 ** 24 }, 300)).toMatch(/takes 1\.00 MiB here.*over 16\.0 MiB/);
+  expect(keptFinding({ from: 3840, bytes: 2 ** 23, most: 2 ** 24 }, 4096)).toContain(
+    'of tokens 3,841 to 4,096, 8.00 MiB',
+  );
 });
 
 test('drafts are counted as right, wrong or not made', () => {

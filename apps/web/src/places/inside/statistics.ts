@@ -1,6 +1,8 @@
 /** What was seen inside the network, as numbers and as the sentences that say what they show. */
+
+import type { KeptAttention } from '../../state/observed.ts';
 import { quoted } from '../../text/pieces.ts';
-import { bytes, number, percent, times } from '../../ui/numbers.ts';
+import { bytes, memory, number, percent, times } from '../../ui/numbers.ts';
 import type { TextToken, TokenAttention, TokenRouting } from '../../worker/model-api.ts';
 
 /** Routing of a text: `k` of `experts` for each token and MoE layer. */
@@ -83,6 +85,28 @@ export function meanEntropy({ layers, seen }: Routes): number[] {
   );
 }
 
+export interface EntropyPoint {
+  /** Number of the token, or of the middle of some. */
+  readonly position: number;
+  readonly layer: number;
+  readonly bits: number;
+}
+
+/** Entropy by token for each layer, as means over `each` tokens, so that a layer has no more than `most` points. */
+export function entropyPoints({ layers, seen }: Routes, most: number): { points: EntropyPoint[]; each: number } {
+  const each = Math.max(1, Math.ceil(seen.length / most));
+  const points: EntropyPoint[] = [];
+  for (let from = 0; from < seen.length; from += each) {
+    const group = seen.slice(from, from + each);
+    const mean = (of: (one: TokenRouting) => number) => group.reduce((sum, one) => sum + of(one), 0) / group.length;
+    const position = mean((one) => one.position + 1);
+    for (const [index, layer] of layers.entries()) {
+      points.push({ position, layer, bits: mean(({ entropy }) => entropy[index]!) });
+    }
+  }
+  return { points, each };
+}
+
 export function entropyFinding(routes: Routes): string {
   const means = meanEntropy(routes);
   const most = means.indexOf(Math.max(...means));
@@ -127,6 +151,17 @@ export function attentionFinding(attention: TokenAttention, head: number, tokens
   return (
     `From ${quoted(from)}, head ${head} of layer ${attention.layer} looks most at ${where}: ${percent(row[best]!)} of its ` +
     `attention; even would be ${percent(1 / row.length)}.`
+  );
+}
+
+/** How far back attention is kept, and why no further. */
+export function keptFinding({ from, bytes: kept, most }: KeptAttention, tokens: number): string {
+  if (from === 0) {
+    return `Attention of this layer takes ${memory(kept)} here. It grows with the square of the text; over ${memory(most)} the oldest tokens' is let go.`;
+  }
+  return (
+    `Attention is kept of tokens ${number(from + 1)} to ${number(tokens)}, ${memory(kept)}: it grows with the square of the ` +
+    `text, so that over ${memory(most)} the oldest tokens' is let go.`
   );
 }
 

@@ -24,16 +24,15 @@ export function LoadPicture({ metrics, layer, experts, steps, label }: LoadPictu
     <div class="load-picture">
       <div style={{ width: `${100 * share}%` }}>
         <HeatMap
-          rows={experts}
-          columns={columns.length}
-          of={[metrics, layer]}
+          entries={columns}
+          along="columns"
+          room={columns.length}
+          cells={experts}
+          amounts={(column, cells) => {
+            for (const [expert, load] of column.entries()) cells[expert] = load / STRONGEST;
+          }}
           height={Math.max(6, 96 / experts) * experts}
           label={label}
-          fill={(cells) => {
-            for (const [x, column] of columns.entries()) {
-              for (const [y, load] of column.entries()) cells[y * columns.length + x] = load / STRONGEST;
-            }
-          }}
         />
       </div>
     </div>

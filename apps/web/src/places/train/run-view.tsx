@@ -1,9 +1,10 @@
 /** A run under way or at its end: how it stands, what can be done with it, its pictures and what it writes. */
-import { useSignal } from '@preact/signals';
+import { computed, useSignal } from '@preact/signals';
+import { place } from '../../frame/address.ts';
 import { duration, number } from '../../ui/numbers.ts';
+import { usePaced } from '../../ui/paced.ts';
 import { Problem } from '../../ui/problem.tsx';
 import { Progress } from '../../ui/progress.tsx';
-import { useThrottled } from '../../ui/throttled.ts';
 import type { RunFacts, StepMetrics } from '../../worker/train-protocol.ts';
 import { CheckpointPanel } from './checkpoint-panel.tsx';
 import { outlookOf } from './outlook.ts';
@@ -27,11 +28,10 @@ import {
   trouble,
 } from './state.ts';
 
-/** Milliseconds between two pictures of a run that goes on: more could not be followed. */
-const REDRAW = 250;
+const isActive = computed(() => place.value === 'train');
 
 export function RunView({ active }: { active: boolean }) {
-  const shown = useThrottled(metrics.value, REDRAW, active);
+  const shown = usePaced(metrics, isActive);
   const run = facts.value;
   return (
     <div class="stack">

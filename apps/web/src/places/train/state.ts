@@ -3,6 +3,7 @@ import { signal } from '@preact/signals';
 import { goTo } from '../../frame/address.ts';
 import { openModel } from '../../state/engine.ts';
 import { isCancelled } from '../../ui/explain.ts';
+import { setComputing } from '../../ui/paced.ts';
 import { type Connection, connect } from '../../worker/connect.ts';
 import { receiveError } from '../../worker/protocol.ts';
 import type {
@@ -27,6 +28,8 @@ export interface Trouble {
 
 /** `looking`: for a run of an earlier visit; `none`: there is none. */
 export const runState = signal<RunState | 'looking' | 'none' | 'failed'>('looking');
+runState.subscribe((state) => setComputing('train', ['preparing', 'running', 'pausing'].includes(state)));
+
 /** Whether this browser keeps runs between visits. */
 export const keeps = signal(true);
 export const facts = signal<RunFacts | null>(null);
