@@ -6,23 +6,11 @@
  * Arguments as `matmulInt8`; `offset` is not used. Units are panels.
  */
 import { NIBBLES, ONES16, constant } from './constants';
+import { headBytes, put16, put8, recordAt } from './panels';
 import { PANEL, groupsOf } from './quantize';
-import { put16, put8 } from './int8';
 import { arg, argPtr, madd, zero } from './simd';
 
 const TOKEN_BLOCK: i32 = 32;
-
-// @ts-ignore: decorator
-@inline
-function recordAt(x: usize, record: usize, rows: usize, t: i32): usize {
-  return x + <usize>(rows ? load<i32>(rows + (<usize>t << 2)) : t) * record;
-}
-
-// @ts-ignore: decorator
-@inline
-function headBytes(Kp: i32): usize {
-  return <usize>(groupsOf(Kp, 128) + (Kp >> 5)) << 2;
-}
 
 /** Eight times the sum of the 32 integers whose sum is at `at`: what nibbles count too much. */
 // @ts-ignore: decorator
@@ -59,6 +47,12 @@ export function matmulInt4(args: usize, begin: i32, end: i32): void {
               pair4x4(r0, r1, r2, r3, wp + quarter * 8, sp + quarter * 16, o, yStride, m, Kp, group, accumulate);
             }
           }
+        }
+      }
+      if (ASC_FEATURE_RELAXED_SIMD) {
+        for (; t + 2 <= tEnd; t += 2) {
+          const r0 = recordAt(x, record, rows, t), r1 = recordAt(x, record, rows, t + 1);
+          quad16x2(r0, r1, wp, sp, out + <usize>t * yStride, yStride, n, Kp, group, planes, accumulate);
         }
       }
       for (; t < tEnd; t++) {
@@ -152,6 +146,82 @@ function quad16x1(
     t3 = madd(f32x4.convert_i32x4_s(a3), f32x4.mul(v128.load(s, 48), xs), t3);
   }
   put16(out, t0, t1, t2, t3, n, accumulate);
+}
+
+/** 16 rows, two tokens: the nibbles are taken apart once for both. */
+function quad16x2(
+  r0: usize, r1: usize, w: usize, s: usize, out: usize, yStride: usize, n: i32, Kp: i32, group: i32, planes: i32,
+  accumulate: i32,
+): void {
+  const sums = r0 + (<usize>groupsOf(Kp, 128) << 2);
+  const mask = constant(NIBBLES), ones = constant(ONES16);
+  const d1 = r1 - r0;
+  const first = r0 + headBytes(Kp);
+  let t00 = zero(), t01 = zero(), t02 = zero(), t03 = zero();
+  let t10 = zero(), t11 = zero(), t12 = zero(), t13 = zero();
+  for (let k0 = 0; k0 < Kp; k0 += group, s += PANEL * 4) {
+    const len = min(group, Kp - k0);
+    let a00 = zero(), a01 = zero(), a02 = zero(), a03 = zero();
+    let a10 = zero(), a11 = zero(), a12 = zero(), a13 = zero();
+    const wGroup = w + (<usize>k0 * PANEL >> 1);
+    for (let plane = 0; plane < planes; plane++) {
+      if (plane) {
+        a00 = i32x4.shl(a00, 8), a01 = i32x4.shl(a01, 8), a02 = i32x4.shl(a02, 8), a03 = i32x4.shl(a03, 8);
+        a10 = i32x4.shl(a10, 8), a11 = i32x4.shl(a11, 8), a12 = i32x4.shl(a12, 8), a13 = i32x4.shl(a13, 8);
+      }
+      let q = first + <usize>(plane * Kp + k0);
+      let wk = wGroup;
+      let sum = sums + (<usize>(k0 >> 5) << 2);
+      for (const end = q + <usize>len; q < end; ) {
+        let b00 = zero(), b01 = zero(), b02 = zero(), b03 = zero();
+        let b10 = zero(), b11 = zero(), b12 = zero(), b13 = zero();
+        for (const e = q + 32; q < e; q += 8, wk += 64) {
+          const xa0 = v128.load32_splat(q), xb0 = v128.load32_splat(q, 4);
+          const xa1 = v128.load32_splat(q + d1), xb1 = v128.load32_splat(q + d1, 4);
+          const w0 = v128.load(wk);
+          const l0 = lowNibbles(w0, mask), h0 = highNibbles(w0, mask);
+          b00 = i16x8.add(i16x8.add(b00, dot(xa0, l0)), dot(xb0, h0));
+          b10 = i16x8.add(i16x8.add(b10, dot(xa1, l0)), dot(xb1, h0));
+          const w1 = v128.load(wk, 16);
+          const l1 = lowNibbles(w1, mask), h1 = highNibbles(w1, mask);
+          b01 = i16x8.add(i16x8.add(b01, dot(xa0, l1)), dot(xb0, h1));
+          b11 = i16x8.add(i16x8.add(b11, dot(xa1, l1)), dot(xb1, h1));
+          const w2 = v128.load(wk, 32);
+          const l2 = lowNibbles(w2, mask), h2 = highNibbles(w2, mask);
+          b02 = i16x8.add(i16x8.add(b02, dot(xa0, l2)), dot(xb0, h2));
+          b12 = i16x8.add(i16x8.add(b12, dot(xa1, l2)), dot(xb1, h2));
+          const w3 = v128.load(wk, 48);
+          const l3 = lowNibbles(w3, mask), h3 = highNibbles(w3, mask);
+          b03 = i16x8.add(i16x8.add(b03, dot(xa0, l3)), dot(xb0, h3));
+          b13 = i16x8.add(i16x8.add(b13, dot(xa1, l3)), dot(xb1, h3));
+        }
+        const isLast = plane + 1 == planes;
+        const extra0 = isLast ? eights(sum) : zero(), extra1 = isLast ? eights(sum + d1) : zero();
+        sum += 4;
+        a00 = i32x4.add(a00, i32x4.sub(widen(b00, ones), extra0));
+        a01 = i32x4.add(a01, i32x4.sub(widen(b01, ones), extra0));
+        a02 = i32x4.add(a02, i32x4.sub(widen(b02, ones), extra0));
+        a03 = i32x4.add(a03, i32x4.sub(widen(b03, ones), extra0));
+        a10 = i32x4.add(a10, i32x4.sub(widen(b10, ones), extra1));
+        a11 = i32x4.add(a11, i32x4.sub(widen(b11, ones), extra1));
+        a12 = i32x4.add(a12, i32x4.sub(widen(b12, ones), extra1));
+        a13 = i32x4.add(a13, i32x4.sub(widen(b13, ones), extra1));
+      }
+    }
+    const g = <usize>(k0 >> 7) << 2;
+    const sa = v128.load(s), sb = v128.load(s, 16), sc = v128.load(s, 32), sd = v128.load(s, 48);
+    const s0 = v128.load32_splat(r0 + g), s1 = v128.load32_splat(r1 + g);
+    t00 = madd(f32x4.convert_i32x4_s(a00), f32x4.mul(sa, s0), t00);
+    t01 = madd(f32x4.convert_i32x4_s(a01), f32x4.mul(sb, s0), t01);
+    t02 = madd(f32x4.convert_i32x4_s(a02), f32x4.mul(sc, s0), t02);
+    t03 = madd(f32x4.convert_i32x4_s(a03), f32x4.mul(sd, s0), t03);
+    t10 = madd(f32x4.convert_i32x4_s(a10), f32x4.mul(sa, s1), t10);
+    t11 = madd(f32x4.convert_i32x4_s(a11), f32x4.mul(sb, s1), t11);
+    t12 = madd(f32x4.convert_i32x4_s(a12), f32x4.mul(sc, s1), t12);
+    t13 = madd(f32x4.convert_i32x4_s(a13), f32x4.mul(sd, s1), t13);
+  }
+  put16(out, t00, t01, t02, t03, n, accumulate);
+  put16(out + yStride, t10, t11, t12, t13, n, accumulate);
 }
 
 /** Four rows, four tokens: the nibbles are taken apart once for the four. */

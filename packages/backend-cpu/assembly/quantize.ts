@@ -230,43 +230,10 @@ export function packInt8(args: usize, begin: i32, end: i32, scratch: usize): voi
   }
 }
 
-/** Row-major INT8 rows and scales to panels. Arguments: src, srcScales [N, groups], N, K, Kp, group, dst, scaleDst, layout, offset. */
-export function packInt8Rows(args: usize, begin: i32, end: i32, scratch: usize): void {
-  const src = argPtr(args, 0), srcScales = argPtr(args, 1), N = arg(args, 2), K = arg(args, 3), Kp = arg(args, 4);
-  const group = arg(args, 5), dst = argPtr(args, 6), scaleDst = argPtr(args, 7), layout = arg(args, 8);
-  const offset = arg(args, 9);
-  const groups = groupsOf(Kp, group);
-  const buffer = scratch + SCRATCH_WORK;
-  for (let p = begin; p < end; p++) {
-    const panel = dst + <usize>p * <usize>Kp * PANEL;
-    for (let i = 0; i < PANEL; i++) {
-      const r = p * PANEL + i;
-      const kHave = r < N ? K : 0;
-      let row = src + <usize>r * <usize>K;
-      if (kHave < Kp) {
-        memory.copy(buffer, row, kHave);
-        memory.fill(buffer + kHave, 0, Kp - kHave);
-        row = buffer;
-      }
-      for (let k = 0; k < Kp; k += 4) putInt8(panel, i, k, load<u32>(row + k), layout, offset);
-      copyScales(srcScales, scaleDst, p, i, r, r < N, groups);
-    }
-  }
-}
-
-// @ts-ignore: decorator
-@inline
-function copyScales(src: usize, dst: usize, p: i32, i: i32, r: i32, have: bool, groups: i32): void {
-  for (let g = 0; g < groups; g++) {
-    const s = have ? load<f32>(src + (<usize>r * groups + g << 2)) : <f32>0;
-    store<f32>(dst + ((<usize>p * groups + g) * PANEL + i << 2), s);
-  }
-}
-
 /** Four INT8 of row i at k (a multiple of 4). */
 // @ts-ignore: decorator
 @inline
-function putInt8(panel: usize, i: i32, k: i32, word: u32, layout: i32, offset: i32): void {
+export function putInt8(panel: usize, i: i32, k: i32, word: u32, layout: i32, offset: i32): void {
   if (layout == PAIR) {
     const at = panel + <usize>k * PANEL + (<usize>i << 1);
     store<u16>(at, <u16>word);
@@ -322,37 +289,10 @@ export function packInt4(args: usize, begin: i32, end: i32, scratch: usize): voi
   }
 }
 
-/** Row-major INT4 rows (two a byte, low first) and scales to panels: arguments as `packInt8Rows`. A row has ceil(K / 2) bytes. */
-export function packInt4Rows(args: usize, begin: i32, end: i32, scratch: usize): void {
-  const src = argPtr(args, 0), srcScales = argPtr(args, 1), N = arg(args, 2), K = arg(args, 3), Kp = arg(args, 4);
-  const group = arg(args, 5), dst = argPtr(args, 6), scaleDst = argPtr(args, 7), layout = arg(args, 8);
-  const groups = groupsOf(Kp, group);
-  const buffer = scratch + SCRATCH_WORK;
-  const rowBytes = (K + 1) >> 1;
-  for (let p = begin; p < end; p++) {
-    const panel = dst + <usize>p * (<usize>Kp * PANEL >> 1);
-    for (let i = 0; i < PANEL; i++) {
-      const r = p * PANEL + i;
-      const have = r < N ? rowBytes : 0;
-      let row = src + <usize>r * <usize>rowBytes;
-      if (have < Kp >> 1) {
-        memory.copy(buffer, row, have);
-        memory.fill(buffer + have, 0x88, (Kp >> 1) - have);
-        row = buffer;
-      }
-      for (let k = 0; k < Kp; k += 8) {
-        const word = load<u32>(row + <usize>(k >> 1));
-        putInt4(panel, i, k, <u64>spreadNibbles(word & 0xffff) | (<u64>spreadNibbles(word >> 16) << 32), layout);
-      }
-      copyScales(srcScales, scaleDst, p, i, r, r < N, groups);
-    }
-  }
-}
-
 /** Eight nibbles, a byte each, of row i at k (a multiple of 8). */
 // @ts-ignore: decorator
 @inline
-function putInt4(panel: usize, i: i32, k: i32, bytes: u64, layout: i32): void {
+export function putInt4(panel: usize, i: i32, k: i32, bytes: u64, layout: i32): void {
   const low = <u32>bytes, high = <u32>(bytes >> 32);
   if (layout == PAIR) {
     // Two blocks of four: bytes (0 | 2 << 4), (1 | 3 << 4).
@@ -362,13 +302,6 @@ function putInt4(panel: usize, i: i32, k: i32, bytes: u64, layout: i32): void {
   } else {
     store<u32>(panel + (<usize>k * PANEL >> 1) + (<usize>i << 2), low | (high << 4));
   }
-}
-
-/** Nibbles 0 1 2 3 to the low halves of four bytes. */
-// @ts-ignore: decorator
-@inline
-function spreadNibbles(n: u32): u32 {
-  return (n & 0xf) | ((n & 0xf0) << 4) | ((n & 0xf00) << 8) | ((n & 0xf000) << 12);
 }
 
 /**

@@ -72,7 +72,7 @@ import { where } from './ops/where.ts';
 import type { CheckedCpuOptions } from './options.ts';
 import { type ActivationShape, activationShape, type KernelEngine, type PackedShape } from './wasm/index.ts';
 import { CpuWeight } from './weights/cpu-weight.ts';
-import { heldBytes, loadWeight } from './weights/load-weight.ts';
+import { heldBytes, loadWeight, loadWeights } from './weights/load-weight.ts';
 import { unpack } from './weights/unpack.ts';
 
 /** Where a tensor lies in the first arena. */
@@ -371,6 +371,10 @@ export class CpuBackend extends ReferenceBackend {
 
   override loadWeight(source: WeightSource, { precise = false }: LoadWeightOptions = {}): Promise<Weight> {
     return loadWeight(this, source, precise ? 'native' : this.weights);
+  }
+
+  override loadWeights(sources: readonly WeightSource[]): Promise<Weight[]> {
+    return loadWeights(this, sources, this.weights);
   }
 
   override weightBytes(

@@ -66,7 +66,8 @@ export class Speculation implements Disposable {
     const { backend } = this.#module;
     const next = tokens.slice(this.#rows + 1, this.#rows + 1 + count);
     using nextIds = backend.upload(Int32Array.from(next), [count]);
-    using hidden = backend.slice(states, 0, 0, count);
+    const isAll = count === states.shape[0];
+    using hidden = isAll ? backend.reshape(states, states.shape) : backend.slice(states, 0, 0, count);
     const cache = this.#cache.layer(this.#layer, this.#rows);
     const output = await this.#module.forward({ nextIds, hidden }, { cache, logits: 'last' });
     using _hidden = output.hidden;

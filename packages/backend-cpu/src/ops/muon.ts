@@ -109,6 +109,8 @@ class Mover {
     this.#average(updates);
     const [gram, ...spare] = this.#squares as [number, number, number, number, number];
     const stepSizes = this.#multiplyRows(updates.length, gram);
+    // Nothing has reached these matrices yet, as those of an MTP module whose loss begins later.
+    if (stepSizes === null) return;
     const factor = this.#iterate(updates.length, gram, spare);
     this.#scale(factor, stepSizes);
     this.#apply(updates, factor);
@@ -140,9 +142,9 @@ class Mover {
 
   /**
    * sqrt(c) x x^T of the updates u, of which x = u / ||u|| (of tall ones x^T x). Returns what each u has to be multiplied by
-   * in the end.
+   * in the end, or null if all of them are zeros.
    */
-  #multiplyRows(count: number, gram: number): number[] {
+  #multiplyRows(count: number, gram: number): number[] | null {
     const small = this.#small;
     const job = this.#backend.engine.job();
     gemm(job, {
@@ -164,13 +166,15 @@ class Mover {
     const norms = Array.from({ length: count }, (_, matrix) => {
       let trace = 0;
       for (let i = 0; i < small; i++) trace += f32[gram / 4 + matrix * small ** 2 + i * (small + 1)]!;
-      return Math.max(Math.sqrt(trace), LEAST_NORM);
+      return Math.sqrt(trace);
     });
+    if (norms.every((norm) => norm === 0)) return null;
+    const divisors = norms.map((norm) => Math.max(norm, LEAST_NORM));
     this.#scale(
       gram,
-      norms.map((norm) => ROOT / norm ** 2),
+      divisors.map((divisor) => ROOT / divisor ** 2),
     );
-    return norms.map((norm) => -this.#stepSize / norm);
+    return divisors.map((divisor) => -this.#stepSize / divisor);
   }
 
   /** The five steps; gives the address of Q, the product of all P. */

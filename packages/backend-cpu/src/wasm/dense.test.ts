@@ -213,21 +213,29 @@ describe.each(SETUPS)('dense products: $name', ({ options }) => {
     expect([...take(a, y, 4)]).toEqual([1, 2, 3, 4]);
   });
 
-  it('gives the same bits for one token as for several', () => {
-    const [N, K] = [40, 200];
-    const x = normal(4 * K, 15);
-    const w = toBf16(normal(N * K, 16));
+  it.each(['f32', 'bf16', 'fp8'] as const)('gives the same bits for one token as for several, %s', (format) => {
+    const [most, N, K] = [5, 42, 203];
+    const x = normal(most * K, 15);
     const a = engine.arena;
-    const y = a.alloc(4 * N * 4);
-    const matrix = { format: 'bf16', at: put(a, w.bits), rows: N, cols: K } as const;
+    const y = a.alloc(most * N * 4);
+    const next = random(16);
+    const values = {
+      f32: () => normal(N * K, 16),
+      bf16: () => toBf16(normal(N * K, 16)).bits,
+      fp8: () => Uint8Array.from({ length: N * K }, () => Math.floor(next() * 2) * 128 + Math.floor(next() * 120)),
+    };
+    const scales = format === 'fp8' ? { scales: put(a, Float32Array.of(0.3, 0.7)) } : {};
+    const matrix = { format, at: put(a, values[format]()), rows: N, cols: K, ...scales };
     const at = put(a, x);
-    matmulDense(engine.job(), { x: at, w: matrix, y, tokens: 4 });
-    engine.job().run();
-    const together = take(a, y, 4 * N);
-    for (let t = 0; t < 4; t++) {
-      matmulDense(engine.job(), { x: at + t * K * 4, w: matrix, y, tokens: 1 });
+    for (const T of [2, 3, 4, most]) {
+      matmulDense(engine.job(), { x: at, w: matrix, y, tokens: T });
       engine.job().run();
-      expect(take(a, y, N)).toEqual(together.subarray(t * N, (t + 1) * N));
+      const together = take(a, y, T * N);
+      for (let t = 0; t < T; t++) {
+        matmulDense(engine.job(), { x: at + t * K * 4, w: matrix, y, tokens: 1 });
+        engine.job().run();
+        expect(take(a, y, N)).toEqual(together.subarray(t * N, (t + 1) * N));
+      }
     }
   });
 });

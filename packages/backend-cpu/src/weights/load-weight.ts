@@ -90,6 +90,39 @@ function checkLengths(source: WeightSource): void {
   }
 }
 
+/** Weights that are read at a time: the file system fetches the next ones while one is packed. */
+const CONCURRENT_LOADS = 4;
+
+/**
+ * Loads weights that are used together, a few at a time.
+ *
+ * @throws MarianaError as `loadWeight` does, for the first that failed; none is left then.
+ */
+export async function loadWeights(
+  backend: CpuBackend,
+  sources: readonly WeightSource[],
+  wanted: WeightFormat | 'native',
+): Promise<CpuWeight[]> {
+  const weights: CpuWeight[] = []; // with holes where one failed
+  const failures: { readonly index: number; readonly error: unknown }[] = [];
+  let next = 0;
+  const loader = async () => {
+    while (next < sources.length && failures.length === 0) {
+      const index = next++;
+      try {
+        weights[index] = await loadWeight(backend, sources[index]!, wanted);
+      } catch (error) {
+        failures.push({ index, error });
+      }
+    }
+  };
+  await Promise.all(Array.from({ length: CONCURRENT_LOADS }, loader));
+  if (failures.length === 0) return weights;
+  for (const index in weights) weights[index]!.dispose();
+  failures.sort((a, b) => a.index - b.index);
+  throw failures[0]!.error;
+}
+
 export async function loadWeight(
   backend: CpuBackend,
   source: WeightSource,

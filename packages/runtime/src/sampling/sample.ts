@@ -50,6 +50,7 @@ function shiftedLogSoftmax(logits: ArrayLike<number>, temperature: number): Floa
 /** The `count` most probable tokens, best first. */
 export function topTokens(logprobs: Float64Array, count: number): TokenLogprob[] {
   const best: number[] = [];
+  if (count === 0) return [];
   for (let id = 0; id < logprobs.length; id++) {
     if (best.length === count && !(logprobs[id]! > logprobs[best[count - 1]!]!)) continue;
     let at = best.length;
