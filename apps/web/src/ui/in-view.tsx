@@ -1,7 +1,11 @@
-/** A picture that is kept up to date while it is in view; out of view it waits until nothing computes. */
+/**
+ * A picture that is kept up to date while it is in view; out of view it waits until nothing computes. It is put on the page
+ * in its turn: several at once would hold the page up.
+ */
 import { type ReadonlySignal, useComputed, useSignal } from '@preact/signals';
 import type { ComponentChildren } from 'preact';
-import { useEffect, useRef } from 'preact/hooks';
+import { useEffect, useRef, useState } from 'preact/hooks';
+import { drawing } from './draw-queue.ts';
 import { isComputing } from './paced.ts';
 
 export interface InViewProps {
@@ -13,7 +17,13 @@ export interface InViewProps {
 
 export function InView({ isActive, children }: InViewProps) {
   const box = useRef<HTMLDivElement>(null);
+  const [isThere, setThere] = useState(false);
   const isInView = useSignal(true);
+  useEffect(() => {
+    const key = box.current!;
+    drawing().add(key, () => setThere(true));
+    return () => drawing().drop(key);
+  }, []);
   useEffect(() => {
     const see = (entries: IntersectionObserverEntry[]) => {
       isInView.value = entries.at(-1)!.isIntersecting;
@@ -24,8 +34,8 @@ export function InView({ isActive, children }: InViewProps) {
   }, []);
   const isWatched = useComputed(() => isActive.value && (isInView.value || !isComputing.value));
   return (
-    <div class="in-view" ref={box}>
-      {children(isWatched)}
+    <div class={isThere ? 'in-view' : 'in-view in-view-later'} ref={box}>
+      {isThere && children(isWatched)}
     </div>
   );
 }

@@ -1,10 +1,10 @@
 /** What the text takes in the cache, beside what plain attention would take. */
 import { kvCacheBytesPerToken } from '@mariana/core';
 import { moment } from '../../state/text.ts';
-import { Chart } from '../../ui/chart.tsx';
 import { Figure } from '../../ui/figure.tsx';
-import { bytes } from '../../ui/numbers.ts';
+import { bytes, number } from '../../ui/numbers.ts';
 import { usePaced } from '../../ui/paced.ts';
+import { Plane } from '../../ui/plane.tsx';
 import { columnsFor } from './experts-figure.tsx';
 import type { InsideFigureProps } from './routes.ts';
 import { type CacheCost, cacheFinding } from './statistics.ts';
@@ -28,48 +28,47 @@ export function CacheFigure({ model, isWatched }: InsideFigureProps) {
       .sort((a, b) => a - b)
       .map((length) => [length, ...kinds.map(({ each }) => bytes(length * each))]),
   });
+  const isLeft = count <= columns / 2;
   return (
     <Figure title="The cache" finding={finding} table={table}>
-      <Chart
+      <Plane
         height={240}
         label={finding}
-        of={[count, columns, cost.latent, cost.plain]}
-        draw={(plot) => ({
-          marginLeft: 64,
-          x: { label: 'tokens', domain: [0, columns] },
-          y: {
-            label: 'cache',
-            domain: [0, columns * cost.plain],
-            ticks: 5,
-            tickFormat: (value: number) => bytes(value),
-            grid: true,
-          },
-          marks: kinds.flatMap(({ name, each }) => [
-            plot.lineY(ends(columns, each), { x: 'tokens', y: 'size', stroke: 'currentColor', strokeOpacity: 0.4 }),
-            plot.areaY(ends(count, each), { x: 'tokens', y: 'size', fill: 'currentColor', fillOpacity: 0.25 }),
-            plot.lineY(ends(count, each), { x: 'tokens', y: 'size', stroke: 'currentColor', strokeWidth: 2 }),
-            plot.dot(ends(count, each).slice(1), { x: 'tokens', y: 'size', fill: 'currentColor', r: 4 }),
-            plot.text(ends(count, each).slice(1), {
-              x: 'tokens',
-              y: 'size',
-              text: [`${name}: ${bytes(count * each)}`],
-              textAnchor: count > columns / 2 ? 'end' : 'start',
-              dx: count > columns / 2 ? -10 : 10,
-              dy: -8,
-              fill: 'var(--ink)',
-              stroke: 'var(--paper)',
-              strokeWidth: 4,
-            }),
-          ]),
-        })}
-      />
+        margin={{ left: 64, right: 16, top: 24, bottom: 40 }}
+        x={{ from: 0, to: columns, label: 'tokens', format: number }}
+        y={{ from: 0, to: columns * cost.plain, label: 'cache', format: bytes }}
+      >
+        {({ x, y, line }) =>
+          kinds.map(({ name, each }) => (
+            <g key={name}>
+              <path
+                d={line([
+                  [0, 0],
+                  [columns, columns * each],
+                ])}
+                opacity={0.4}
+              />
+              <polygon points={`${x(0)},${y(0)} ${x(count)},${y(count * each)} ${x(count)},${y(0)}`} opacity={0.25} />
+              <path
+                d={line([
+                  [0, 0],
+                  [count, count * each],
+                ])}
+                stroke-width={2}
+              />
+              <circle cx={x(count)} cy={y(count * each)} r={4} />
+              <text
+                class="plane-name"
+                x={x(count) + (isLeft ? 10 : -10)}
+                y={y(count * each) - 8}
+                text-anchor={isLeft ? 'start' : 'end'}
+              >
+                {name}: {bytes(count * each)}
+              </text>
+            </g>
+          ))
+        }
+      </Plane>
     </Figure>
   );
-}
-
-function ends(tokens: number, each: number): { tokens: number; size: number }[] {
-  return [
-    { tokens: 0, size: 0 },
-    { tokens, size: tokens * each },
-  ];
 }

@@ -1,12 +1,13 @@
 /** How sure the routers were, token by token. */
 import { useMemo } from 'preact/hooks';
 import { moment } from '../../state/text.ts';
-import { Chart } from '../../ui/chart.tsx';
 import { Figure } from '../../ui/figure.tsx';
 import { number } from '../../ui/numbers.ts';
 import { usePaced } from '../../ui/paced.ts';
+import { Plane } from '../../ui/plane.tsx';
+import { columnsFor } from './experts-figure.tsx';
 import { type InsideFigureProps, useRoutes } from './routes.ts';
-import { entropyFinding, entropyPoints, meanEntropy } from './statistics.ts';
+import { entropyFinding, entropyLines, meanEntropy } from './statistics.ts';
 
 /** Points of a line, at most: there are hardly more pixels, and each costs some drawing. */
 const POINTS = 128;
@@ -16,7 +17,8 @@ export function DoubtFigure({ model, isWatched }: InsideFigureProps) {
   const routes = useRoutes(model, version);
   const { layers, experts } = routes;
   const limit = Math.log2(experts);
-  const { points, each } = useMemo(() => entropyPoints(routes, POINTS), [routes]);
+  const { lines, each } = useMemo(() => entropyLines(routes, POINTS), [routes]);
+  const last = routes.seen.at(-1)?.position ?? 0;
   const table = () => {
     const means = meanEntropy(routes);
     return {
@@ -26,22 +28,34 @@ export function DoubtFigure({ model, isWatched }: InsideFigureProps) {
   };
   return (
     <Figure title="Doubt of the routers: entropy of their scores" finding={entropyFinding(routes)} table={table}>
-      <Chart
-        height={Math.max(200, 40 + 56 * Math.min(layers.length, 8))}
-        label="Entropy of the router's scores by token, for each layer"
-        of={[points, limit]}
-        draw={(plot) => ({
-          marginLeft: 48,
-          marginRight: 56,
-          x: { label: each === 1 ? 'token' : `token (each point the mean of ${each})` },
-          y: { label: 'bits', domain: [0, limit], ticks: [0, Math.floor(limit)], tickFormat: '~r' },
-          fy: { label: null, padding: 0.3, tickFormat: (layer: number) => `layer ${layer}` },
-          marks: [
-            plot.gridY({ ticks: [0, Math.floor(limit)] }),
-            plot.lineY(points, { x: 'position', y: 'bits', fy: 'layer', stroke: 'currentColor' }),
-          ],
-        })}
-      />
+      {layers.map((layer, index) => {
+        const isLast = index === layers.length - 1;
+        return (
+          <Plane
+            key={layer}
+            height={isLast ? 96 : 56}
+            label={`Entropy of the scores of layer ${layer}'s router by token`}
+            margin={{ left: 40, right: 56, top: index === 0 ? 24 : 8, bottom: isLast ? 40 : 8 }}
+            x={{
+              from: 0,
+              to: columnsFor(last + 1),
+              label: isLast ? (each === 1 ? 'token' : `token; each point is the mean of ${each}`) : null,
+              ...(isLast ? {} : { ticks: [] }),
+              format: number,
+            }}
+            y={{ from: 0, to: limit, ticks: [0, limit], label: index === 0 ? 'bits' : null, format: number }}
+          >
+            {({ line, right, top, bottom }) => (
+              <>
+                <path d={line(lines[index]!)} />
+                <text x={right + 8} y={(top + bottom) / 2} dy="0.32em">
+                  layer {layer}
+                </text>
+              </>
+            )}
+          </Plane>
+        );
+      })}
     </Figure>
   );
 }

@@ -1,6 +1,6 @@
 /** An amount for each expert of each MoE layer: layers down, experts across, with their numbers. */
 import { HeatMap } from '../../ui/heat-map.tsx';
-import { range } from './range.ts';
+import { range, stepFor } from './range.ts';
 
 /** Pixels that a number on an axis takes. */
 const TICK = { across: 24, down: 16 };
@@ -60,11 +60,4 @@ export function LayersByExperts<T extends object>(props: LayersByExpertsProps<T>
       </div>
     </div>
   );
-}
-
-/** Every how many of `count` numbers there is room for `room` of them. */
-function stepFor(count: number, room: number): number {
-  let step = 1;
-  while (count / step > room) step *= 2;
-  return step;
 }

@@ -8,7 +8,7 @@ import {
   draftFates,
   draftFinding,
   entropyFinding,
-  entropyPoints,
+  entropyLines,
   expertLoad,
   keptFinding,
   largestShare,
@@ -55,14 +55,18 @@ describe('experts', () => {
   });
 
   test('a line of doubt has so many points at most, means of the tokens between them', () => {
-    expect(entropyPoints(routes, 3).points).toHaveLength(6);
-    const { points, each } = entropyPoints(routes, 2);
+    expect(entropyLines(routes, 3).lines.map((line) => line.length)).toEqual([3, 3]);
+    const { lines, each } = entropyLines(routes, 2);
     expect(each).toBe(2);
-    expect(points).toEqual([
-      { position: 1.5, layer: 1, bits: 1 },
-      { position: 1.5, layer: 2, bits: 1.5 },
-      { position: 3, layer: 1, bits: 1 },
-      { position: 3, layer: 2, bits: 1.5 },
+    expect(lines).toEqual([
+      [
+        [1.5, 1],
+        [3, 1],
+      ],
+      [
+        [1.5, 1.5],
+        [3, 1.5],
+      ],
     ]);
   });
 

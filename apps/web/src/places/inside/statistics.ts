@@ -85,26 +85,20 @@ export function meanEntropy({ layers, seen }: Routes): number[] {
   );
 }
 
-export interface EntropyPoint {
-  /** Number of the token, or of the middle of some. */
-  readonly position: number;
-  readonly layer: number;
-  readonly bits: number;
-}
+/** A point of a line: the number of a token, or of the middle of some, and a value. */
+export type Point = readonly [token: number, value: number];
 
-/** Entropy by token for each layer, as means over `each` tokens, so that a layer has no more than `most` points. */
-export function entropyPoints({ layers, seen }: Routes, most: number): { points: EntropyPoint[]; each: number } {
+/** Entropy by token, a line for each layer, as means over `each` tokens, so that a line has no more than `most` points. */
+export function entropyLines({ layers, seen }: Routes, most: number): { lines: Point[][]; each: number } {
   const each = Math.max(1, Math.ceil(seen.length / most));
-  const points: EntropyPoint[] = [];
+  const lines: Point[][] = layers.map(() => []);
   for (let from = 0; from < seen.length; from += each) {
     const group = seen.slice(from, from + each);
     const mean = (of: (one: TokenRouting) => number) => group.reduce((sum, one) => sum + of(one), 0) / group.length;
-    const position = mean((one) => one.position + 1);
-    for (const [index, layer] of layers.entries()) {
-      points.push({ position, layer, bits: mean(({ entropy }) => entropy[index]!) });
-    }
+    const token = mean((one) => one.position + 1);
+    for (const [index, line] of lines.entries()) line.push([token, mean(({ entropy }) => entropy[index]!)]);
   }
-  return { points, each };
+  return { lines, each };
 }
 
 export function entropyFinding(routes: Routes): string {

@@ -1,19 +1,18 @@
 /** The Train place: a model learns a text in this tab, while one watches. */
 import './train.css';
 import { useEffect } from 'preact/hooks';
-import type { PlaceProps } from '../../frame/places.ts';
 import { Problem } from '../../ui/problem.tsx';
 import { RunView } from './run-view.tsx';
 import { Setup } from './setup.tsx';
 import { findRun, runState, trouble, watchVisibility } from './state.ts';
 
-export default function Train({ active }: PlaceProps) {
+export default function Train() {
   useEffect(() => {
     void findRun();
     return watchVisibility();
   }, []);
   if (runState.value === 'looking') return <p class="quiet">Looking for a run of an earlier visit …</p>;
-  if (runState.value !== 'none') return <RunView active={active} />;
+  if (runState.value !== 'none') return <RunView />;
   return (
     <div class="stack train">
       <div>

@@ -1,22 +1,31 @@
 /** The pictures of a run: its loss, and the load of its experts. */
-import { Chart } from '../../ui/chart.tsx';
+import type { ReadonlySignal } from '@preact/signals';
 import { Figure } from '../../ui/figure.tsx';
 import { number, percent } from '../../ui/numbers.ts';
+import { usePaced } from '../../ui/paced.ts';
+import { Plane } from '../../ui/plane.tsx';
 import type { RunFacts, StepMetrics } from '../../worker/train-protocol.ts';
 import { loadFinding, lossFinding, lossPoints } from './findings.ts';
 import { LoadLegend, LoadPicture } from './load-picture.tsx';
 import { RECENT_STEPS, shares } from './loads.ts';
+import { metrics as allMetrics } from './state.ts';
 
 /** Rows of the table of losses, at most. */
 const ROWS = 200;
 
 interface RunFigureProps {
   readonly facts: RunFacts;
-  readonly metrics: readonly StepMetrics[];
+  /** Whether the figure is to be kept up to date. */
+  readonly isWatched: ReadonlySignal<boolean>;
 }
 
-export function LossFigure({ facts, metrics }: RunFigureProps) {
+export function LossFigure({ facts, isWatched }: RunFigureProps) {
+  const metrics = usePaced(allMetrics, isWatched);
   const { steps } = facts.settings;
+  const points = lossPoints(metrics);
+  const heldOut = metrics.filter((line) => line.heldOut !== undefined);
+  const chance = Math.log(facts.vocabSize);
+  const lowest = Math.min(chance, ...points.map(({ loss }) => loss), ...heldOut.map((line) => line.heldOut!));
   return (
     <Figure
       title="Loss"
@@ -31,41 +40,38 @@ export function LossFigure({ facts, metrics }: RunFigureProps) {
         ]),
       })}
     >
-      <Chart
+      <Plane
         label="Loss of each step, and on held-out text, in nats a token"
         height={280}
-        of={[metrics, steps, facts.vocabSize]}
-        draw={(plot) => {
-          const points = lossPoints(metrics);
-          const heldOut = metrics.filter((line) => line.heldOut !== undefined);
-          const chance = Math.log(facts.vocabSize);
-          const lowest = Math.min(chance, ...points.map(({ loss }) => loss), ...heldOut.map((line) => line.heldOut!));
-          return {
-            marginLeft: 40,
-            marginRight: 16,
-            marginTop: 24,
-            marginBottom: 40,
-            x: { domain: [0, steps] },
-            y: { domain: [Math.min(Math.floor(lowest), Math.floor(chance) - 1), Math.ceil(chance + 0.2)] },
-            marks: [
-              plot.gridY({ ticks: 5, stroke: 'var(--rule)', strokeOpacity: 1 }),
-              plot.axisY({ ticks: 5, label: 'nats a token', labelArrow: 'none', labelAnchor: 'top' }),
-              plot.axisX({ ticks: 5, label: 'step', labelArrow: 'none' }),
-              plot.ruleY([chance], { stroke: 'var(--rule-strong)', strokeDasharray: '1 3' }),
-              plot.text([chance], {
-                x: () => steps,
-                y: (value: number) => value,
-                text: () => `guessing: ${chance.toFixed(2)}`,
-                textAnchor: 'end',
-                dy: -8,
-                fill: 'var(--ink-quiet)',
-              }),
-              plot.line(points, { x: 'step', y: 'loss', stroke: 'var(--ink)', strokeWidth: 1.5 }),
-              plot.dot(heldOut, { x: 'step', y: 'heldOut', r: 3, stroke: 'var(--ink)', fill: 'var(--paper)' }),
-            ],
-          };
+        margin={{ left: 40, right: 16, top: 24, bottom: 40 }}
+        x={{ from: 0, to: steps, label: 'step', format: number }}
+        y={{
+          from: Math.min(Math.floor(lowest), Math.floor(chance) - 1),
+          to: Math.ceil(chance + 0.2),
+          label: 'nats a token',
+          format: (value) => value.toFixed(1),
         }}
-      />
+      >
+        {({ x, y, line, left, right }) => (
+          <>
+            <line
+              x1={left}
+              x2={right}
+              y1={y(chance)}
+              y2={y(chance)}
+              stroke="var(--rule-strong)"
+              stroke-dasharray="1 3"
+            />
+            <text x={right} y={y(chance) - 6} text-anchor="end">
+              guessing: {chance.toFixed(2)}
+            </text>
+            <path d={line(points.map(({ step, loss }) => [step, loss]))} stroke="var(--ink)" />
+            {heldOut.map(({ step, heldOut: loss }) => (
+              <circle key={step} cx={x(step)} cy={y(loss!)} r={3} fill="var(--paper)" stroke="var(--ink)" />
+            ))}
+          </>
+        )}
+      </Plane>
       <p class="quiet figures">
         Line: the text that it learns from.{' '}
         {facts.heldOutTokens > 0
@@ -82,7 +88,8 @@ function rowsOf(metrics: readonly StepMetrics[]): readonly StepMetrics[] {
   return metrics.filter((line, i) => i % every === 0 || line.heldOut !== undefined);
 }
 
-export function LoadFigure({ facts, metrics }: RunFigureProps) {
+export function LoadFigure({ facts, isWatched }: RunFigureProps) {
+  const metrics = usePaced(allMetrics, isWatched);
   const { steps } = facts.settings;
   const last = metrics.at(-1)?.step ?? 0;
   return (

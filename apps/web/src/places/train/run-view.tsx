@@ -1,6 +1,7 @@
 /** A run under way or at its end: how it stands, what can be done with it, its pictures and what it writes. */
 import { computed, useSignal } from '@preact/signals';
 import { place } from '../../frame/address.ts';
+import { InView } from '../../ui/in-view.tsx';
 import { duration, number } from '../../ui/numbers.ts';
 import { usePaced } from '../../ui/paced.ts';
 import { Problem } from '../../ui/problem.tsx';
@@ -30,8 +31,7 @@ import {
 
 const isActive = computed(() => place.value === 'train');
 
-export function RunView({ active }: { active: boolean }) {
-  const shown = usePaced(metrics, isActive);
+export function RunView() {
   const run = facts.value;
   return (
     <div class="stack">
@@ -56,18 +56,16 @@ export function RunView({ active }: { active: boolean }) {
       )}
       {run !== null && (
         <>
-          <Standing run={run} metrics={shown} />
+          <Standing run={run} />
           <Actions />
           <CheckpointPanel />
-          {active && (
-            <div class="run-figures">
-              <div>
-                <LossFigure facts={run} metrics={shown} />
-                <Samples run={run} />
-              </div>
-              <LoadFigure facts={run} metrics={shown} />
+          <div class="run-figures">
+            <div>
+              <InView isActive={isActive}>{(isWatched) => <LossFigure facts={run} isWatched={isWatched} />}</InView>
+              <Samples run={run} />
             </div>
-          )}
+            <InView isActive={isActive}>{(isWatched) => <LoadFigure facts={run} isWatched={isWatched} />}</InView>
+          </div>
         </>
       )}
       {run === null && runState.value === 'failed' && <Discard />}
@@ -80,7 +78,8 @@ function preparingDetail(): string {
   return share === null ? 'a moment' : `${Math.round(100 * share)} %`;
 }
 
-function Standing({ run, metrics: lines }: { run: RunFacts; metrics: readonly StepMetrics[] }) {
+function Standing({ run }: { run: RunFacts }) {
+  const lines = usePaced(metrics, isActive);
   const { steps, size } = run.settings;
   const last = lines.at(-1);
   const outlook = outlookOf(lines, steps);
