@@ -30,7 +30,7 @@ const AFTER = a - BEFORE ** 2;
 /** Values of the five square matrices of all matrices that are moved together: half a second-level cache. */
 const CHUNK_VALUES = 64 * 1024;
 
-/** Null for BF16 momenta and empty matrices, which are left to the default body. */
+/** Null for BF16 momenta, which the default body rounds. */
 export function muon(
   backend: CpuBackend,
   states: readonly MuonState[],
@@ -38,7 +38,7 @@ export function muon(
   options: MuonOptions,
 ): MuonState[] | null {
   const factors = muonFactors(states, gradients, options);
-  if (states.some(({ parameter, momentum }) => momentum.dtype !== 'f32' || parameter.size === 0)) return null;
+  if (states.some(({ momentum }) => momentum.dtype !== 'f32')) return null;
   const { gradientScale } = options;
   if (gradientScale) backend.pointer(gradientScale);
   for (const [i, { parameter, momentum }] of states.entries()) {
@@ -50,6 +50,7 @@ export function muon(
     momentum: backend.output(shape),
   }));
   for (const group of muonGroups(states)) {
+    if (states[group[0]!]!.parameter.size === 0) continue;
     const updates = group.map((i) => ({ state: states[i]!, gradient: gradients[i]!, next: next[i]! }));
     backend.scope(() => {
       const mover = new Mover(backend, states[group[0]!]!.parameter, updates.length, factors, scale);

@@ -383,7 +383,7 @@ export abstract class Backend {
    * 1. m <- momentum m + (1 - momentum) g; u = momentum m + (1 - momentum) g (Nesterov).
    * 2. x = u / max(||u||, 1e-7), by the Frobenius norm; then five times x <- 3.4445 x - 4.775 (x x^T) x +
    *    2.0315 (x x^T)^2 x, which brings all singular values that are not tiny near 1 (0.7 to 1.2). A backend may reach the
-   *    same polynomial of x by other products; how singular values below about 1e-3 of the norm come out is free then.
+   *    same polynomial of x by other products.
    * 3. p <- p (1 - lr decay) - 0.2 lr sqrt(max(rows, columns)) x: as large as a step of AdamW, whose learning rate and
    *    decay suit it.
    *
