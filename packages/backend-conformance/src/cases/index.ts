@@ -3,6 +3,7 @@ import type { CaseDefinition } from '../conformance-case.ts';
 import { adamwCases } from './adamw.ts';
 import { attentionCases } from './attention.ts';
 import { binaryCases } from './binary.ts';
+import { candidateCases } from './candidates.ts';
 import { castCases } from './cast.ts';
 import { elementaryCases } from './elementary.ts';
 import { expertCases } from './experts.ts';
@@ -36,6 +37,7 @@ export const allCases: readonly CaseDefinition[] = [
   ...elementaryCases,
   ...routeCases,
   ...attentionCases,
+  ...candidateCases,
   ...quantizeActivationCases,
   ...weightCases,
   ...linearCases,

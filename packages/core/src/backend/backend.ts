@@ -26,6 +26,7 @@ import { adamw } from './composites/adamw.ts';
 import { adamwAll, squaredNorms } from './composites/adamw-all.ts';
 import { attention, latentAttention } from './composites/attention.ts';
 import { attentionGradients } from './composites/attention-gradients.ts';
+import { candidates } from './composites/candidates.ts';
 import { rmsNorm, rotary, softmax, swiglu } from './composites/elementary.ts';
 import { experts } from './composites/experts.ts';
 import { crossEntropy, crossEntropyGradients, rmsNormGradients, swigluGradients } from './composites/gradients.ts';
@@ -58,6 +59,7 @@ import type {
   Routing,
   RoutingOptions,
   SwigluGradients,
+  TokenCandidates,
   UnaryOp,
 } from './operations.ts';
 import { checkDtype, checkShape } from './shapes.ts';
@@ -341,6 +343,20 @@ export abstract class Backend {
    */
   latentAttention(q: Tensor, cache: LatentCacheView, options: LatentAttentionOptions): Tensor {
     return latentAttention(this, q, cache, options);
+  }
+
+  /**
+   * The k most probable tokens of a row of logits, on the host: what a sampler mostly needs of a vocabulary. A backend of a
+   * device finds them there, so that a decoded token costs a read of a few bytes. NaN counts as larger than everything, so
+   * that it is seen. Both sums over the row err by at most 2^-12 of themselves; they are NaN if the best logit is not finite.
+   *
+   * @param logits - F32 of one row: [vocab_size] or [1, vocab_size].
+   * @param k - 1 to 1024, and at most vocab_size.
+   * @param temperature - Above 0. Divides the logits in `scaledLogSumExp`. Default 1.
+   * @throws MarianaError `SHAPE_MISMATCH`, `DTYPE_MISMATCH`, `INVALID_ARGUMENT`
+   */
+  async candidates(logits: Tensor, k: number, temperature = 1): Promise<TokenCandidates> {
+    return candidates(this, logits, k, temperature);
   }
 
   /**

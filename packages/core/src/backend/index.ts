@@ -4,6 +4,7 @@ export { type AdamWFactors, adamwFactors } from './composites/adamw.ts';
 export { checkAdamwAll } from './composites/adamw-all.ts';
 export { attentionWeights, cacheRows } from './composites/attention.ts';
 export { type AttentionSizes, attentionGradientSizes } from './composites/attention-gradients.ts';
+export { checkCandidates, MOST_CANDIDATES } from './composites/candidates.ts';
 export { checkExperts, type ExpertTokens, groupByExpert } from './composites/experts.ts';
 export { checkCrossEntropy, checkGradient, crossEntropyOf, sumRows } from './composites/gradients.ts';
 export { matmulGroupsShape, matmulWithinGroupsShape, type RowGroup } from './composites/matmul-groups.ts';

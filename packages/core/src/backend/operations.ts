@@ -164,6 +164,18 @@ export interface AdamWAllOptions extends AdamWOptions {
   readonly gradientScale?: Tensor;
 }
 
+/** The most probable tokens of a row of logits. */
+export interface TokenCandidates {
+  /** Token ids, the most probable first; of equal ones the lower id. */
+  readonly ids: Int32Array;
+  /** Their logits, to the bit. */
+  readonly logits: Float32Array;
+  /** Natural logarithm of the sum of exp(logit) over the row: logit - logSumExp is a token's log-probability. */
+  readonly logSumExp: number;
+  /** The same of logits divided by the temperature. */
+  readonly scaledLogSumExp: number;
+}
+
 /** A matrix that Muon moves, with its momentum. */
 export interface MuonState {
   /** F32 [rows, columns]. */
