@@ -4,8 +4,9 @@ import type { StreamDecoder } from '@mariana/tokenizer';
 import type { Model } from './model.ts';
 import { checkSampling, type SamplingOptions } from './sampling/options.ts';
 import { seededRandom } from './sampling/random.ts';
-import { logSoftmax, sample, type TokenLogprob, topTokens } from './sampling/sample.ts';
+import type { TokenLogprob } from './sampling/sample.ts';
 import { StopMatcher } from './sampling/stop-matcher.ts';
+import { TokenChoice } from './sampling/token-choice.ts';
 import type { AppendOptions, Session } from './session.ts';
 
 export interface GenerateOptions extends SamplingOptions, AppendOptions {
@@ -56,16 +57,15 @@ export async function* generate(
   checkStopTokens(options.stopTokens ?? [], model.config.vocabSize);
   const sampling = checkSampling(options, model.config.vocabSize);
   const random = seededRandom(options.seed ?? Math.floor(Math.random() * 2 ** 32));
+  const choice = new TokenChoice(session, sampling, topLogprobs, random);
   const text = new TextOutput(model, options);
   const ends = new Set([...(options.stopTokens ?? []), ...(options.ignoreEos ? [] : model.eosTokenIds)]);
 
   await session.append(promptIds(session, prompt), options);
   for (let count = 1; count <= maxTokens; count++) {
     signal?.throwIfAborted();
-    const logits = await session.nextLogits(signal === undefined ? {} : { signal });
-    const id = sample(logits, session.tokens, sampling, random);
+    const { id, logprob, alternatives } = await choice.next(signal === undefined ? {} : { signal });
     const { draft } = session;
-    const logprobs = logSoftmax(logits);
     const isEnd = ends.has(id);
     const shown = isEnd ? { text: '', stopped: false } : text.push(id);
     let finishReason: FinishReason | null = null;
@@ -80,8 +80,8 @@ export async function* generate(
     yield {
       id,
       text: shown.text + rest.text,
-      logprob: logprobs[id]!,
-      topLogprobs: topTokens(logprobs, topLogprobs),
+      logprob,
+      topLogprobs: alternatives,
       draft,
       finishReason,
     };

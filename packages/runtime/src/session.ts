@@ -2,10 +2,11 @@
  * One timeline of tokens on a model, with the latent cache that remembers it. A session can be cut back, forked, and
  * brought to another list of tokens re-using what both have in common. Text is generated from where it stands.
  */
-import { MarianaError, type Routing, type Tensor } from '@mariana/core';
+import { MarianaError, type Routing, type Tensor, type TokenCandidates } from '@mariana/core';
 import { checkTokens, LatentCache, type TransformerForwardOptions } from '@mariana/layers';
 import { type GenerateOptions, type Generation, generate } from './generate.ts';
 import type { Model } from './model.ts';
+import { NextLogits } from './next-logits.ts';
 import { createPauses } from './pauses.ts';
 import { Speculation, type SpeculationStats } from './speculation.ts';
 
@@ -51,7 +52,7 @@ export class Session implements Disposable {
   readonly #cache: LatentCache;
   #tokens: number[] = [];
   /** Logits after the last token, if it is the last that the cache was given. */
-  #logits: Float32Array | undefined;
+  #logits: NextLogits | undefined;
   #busy = false;
   readonly #speculation: Speculation | null;
   /** A drafted token that the cache holds beyond the timeline, and the logits after it. */
@@ -83,7 +84,7 @@ export class Session implements Disposable {
     this.#speculation = drafts?.fork(this.#cache) ?? (speculate ? this.#startSpeculation() : null);
     if (past !== undefined) {
       this.#tokens = past.of.#tokens.slice();
-      this.#logits = past.of.#logits;
+      this.#logits = past.of.#logits?.fork();
     }
   }
 
@@ -162,7 +163,7 @@ export class Session implements Disposable {
     this.#dropAhead();
     this.#cutCache(Math.min(length, this.#cache.length));
     this.#tokens.length = length;
-    this.#logits = undefined;
+    this.#setLogits(undefined);
   }
 
   /** A second session with the same past; the cache is shared until either goes on. */
@@ -179,14 +180,24 @@ export class Session implements Disposable {
    * @throws MarianaError `INVALID_ARGUMENT` on an empty session: the first token has nothing before it.
    */
   async nextLogits(options: Pick<AppendOptions, 'signal'> = {}): Promise<Float32Array> {
-    if (this.#logits !== undefined) return this.#logits;
-    if (this.#tokens.length === 0) {
-      throw new MarianaError('INVALID_ARGUMENT', 'the session is empty; give it a prompt of at least one token');
-    }
-    // After a cut the cache knows the past but not what followed it: the last token is run again.
-    this.#cutCache(Math.min(this.#cache.length, this.#tokens.length - 1));
-    await this.#catchUp(options);
-    return this.#logits!;
+    const next = await this.#next(options);
+    return next.isOnDevice ? this.#exclusive(() => next.row()) : next.row();
+  }
+
+  /**
+   * The most probable tokens to come next, in a read of a few bytes, where the backend computes on a device and their
+   * logits still are there alone; else null, and `nextLogits` has them all.
+   *
+   * @param count - 1 or more; null is also what comes where so many take as many bytes as the row.
+   * @param options - `temperature`: above 0, for `scaledLogSumExp`. Default 1.
+   * @throws MarianaError `INVALID_ARGUMENT` on an empty session.
+   */
+  async nextCandidates(
+    count: number,
+    { temperature = 1, ...options }: Pick<AppendOptions, 'signal'> & { readonly temperature?: number } = {},
+  ): Promise<TokenCandidates | null> {
+    const next = await this.#next(options);
+    return next.isOnDevice ? this.#exclusive(() => next.candidates(count, temperature)) : null;
   }
 
   /**
@@ -205,12 +216,25 @@ export class Session implements Disposable {
   }
 
   dispose(): void {
+    this.#setLogits(undefined);
     this.#speculation?.dispose();
     this.#cache.dispose();
   }
 
   [Symbol.dispose](): void {
     this.dispose();
+  }
+
+  /** What is known of the token that comes next; runs what must be run for it. */
+  async #next(options: Pick<AppendOptions, 'signal'>): Promise<NextLogits> {
+    if (this.#logits !== undefined) return this.#logits;
+    if (this.#tokens.length === 0) {
+      throw new MarianaError('INVALID_ARGUMENT', 'the session is empty; give it a prompt of at least one token');
+    }
+    // After a cut the cache knows the past but not what followed it: the last token is run again.
+    this.#cutCache(Math.min(this.#cache.length, this.#tokens.length - 1));
+    await this.#catchUp(options);
+    return this.#logits!;
   }
 
   /** Runs the tokens that the cache does not hold yet, in chunks. */
@@ -236,7 +260,7 @@ export class Session implements Disposable {
           onHidden: betweenLayers,
           ...this.#watch(start),
         });
-        if (output.logits !== null) this.#takeLogits(await output.logits.floats(), ahead[0]);
+        if (output.logits !== null) await this.#takeLogits(output.logits, ahead[0]);
         this.#speculation?.observe(output.hidden);
         if (total > 1) await this.#speculation?.catchUp(this.#tokens);
         onProgress?.(this.#cache.length - first, total);
@@ -266,12 +290,18 @@ export class Session implements Disposable {
   }
 
   /** Keeps the logits after the last token, and those after the draft if one was run with it. */
-  #takeLogits(logits: Float32Array, draft: number | undefined): void {
+  async #takeLogits(logits: Tensor, draft: number | undefined): Promise<void> {
+    if (draft === undefined) return this.#setLogits(await NextLogits.of(logits));
     const { vocabSize } = this.model.config;
-    this.#logits = draft === undefined ? logits : logits.slice(0, vocabSize);
-    if (draft === undefined) return;
+    const rows = await logits.floats();
+    this.#setLogits(new NextLogits(rows.slice(0, vocabSize)));
     this.#drafted++;
-    this.#ahead = { draft, logits: logits.slice(vocabSize) };
+    this.#ahead = { draft, logits: rows.slice(vocabSize) };
+  }
+
+  #setLogits(logits: NextLogits | undefined): void {
+    this.#logits?.dispose();
+    this.#logits = logits;
   }
 
   /** Takes the draft out of the cache again. */
@@ -292,13 +322,13 @@ export class Session implements Disposable {
     if (this.#ahead !== null && ids.length === 1 && ids[0] === this.#ahead.draft) {
       this.#accepted++;
       this.#tokens.push(ids[0]);
-      this.#logits = this.#ahead.logits;
+      this.#setLogits(new NextLogits(this.#ahead.logits));
       this.#ahead = null;
       return;
     }
     this.#dropAhead();
     for (const id of ids) this.#tokens.push(id); // a spread of a long prompt would overflow the stack
-    this.#logits = undefined;
+    this.#setLogits(undefined);
   }
 
   #checkRoom(tokens: number, used = this.#tokens.length): void {
@@ -317,11 +347,11 @@ export class Session implements Disposable {
     throw new MarianaError('INVALID_ARGUMENT', 'the session is busy; await its other call first, or fork it before');
   }
 
-  async #exclusive(work: () => Promise<void>): Promise<void> {
+  async #exclusive<T>(work: () => Promise<T>): Promise<T> {
     this.#checkIdle();
     this.#busy = true;
     try {
-      await work();
+      return await work();
     } finally {
       this.#busy = false;
     }
