@@ -1,4 +1,3 @@
 export type { DeviceCounts } from './device/counters.ts';
-export type { Candidates } from './ops/sampling.ts';
 export { type WebGpuOptions, webgpu } from './webgpu.ts';
 export { WebGpuBackend, type WebGpuWeights } from './webgpu-backend.ts';

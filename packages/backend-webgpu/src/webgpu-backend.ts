@@ -19,6 +19,7 @@ import {
   type Routing,
   type RoutingOptions,
   type Tensor,
+  type TokenCandidates,
   type Weight,
   type WeightFormat,
   type WeightSource,
@@ -31,7 +32,7 @@ import { type GpuMatrix, linear, matrixOf, matrixOfTensor, weightRows } from './
 import * as norm from './ops/norm.ts';
 import * as rows from './ops/reduce.ts';
 import { route } from './ops/route.ts';
-import { type Candidates, candidates } from './ops/sampling.ts';
+import { candidates } from './ops/sampling.ts';
 import { WebGpuPrimitives } from './webgpu-primitives.ts';
 import { matrixBytes, WebGpuWeight } from './weights/gpu-weight.ts';
 import { heldAs } from './weights/held-format.ts';
@@ -194,18 +195,9 @@ export class WebGpuBackend<T extends TfTensor = TfTensor> extends WebGpuPrimitiv
     return latentAttention(this, q, cache, options) ?? super.latentAttention(q, cache, options);
   }
 
-  /**
-   * The k largest values of a row of logits and the logarithm of the sum of all their exponentials, in one read of a few
-   * bytes: what a sampler needs of a vocabulary, and with it the probability of each.
-   *
-   * @param logits - F32 [vocab_size], or [1, vocab_size].
-   * @param k - 1 to 1024.
-   * @throws MarianaError `INVALID_ARGUMENT`, `SHAPE_MISMATCH`, `DTYPE_MISMATCH`.
-   */
-  async candidates(logits: Tensor, k: number): Promise<Candidates> {
-    checkDtype('candidates', logits, 'f32');
+  override async candidates(logits: Tensor, k: number, temperature = 1): Promise<TokenCandidates> {
     this.own(logits);
-    return candidates(this, logits, k);
+    return candidates(this, logits, k, temperature);
   }
 
   // Weights -------------------------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ import { MarianaError } from '@mariana/core';
 import { activate, startEngine } from './device/engine.ts';
 import type { AdapterChoice } from './device/open-device.ts';
 import type { WebGpuTfModule } from './device/tfjs-webgpu.ts';
-import { FusingBackend } from './fusing-backend.ts';
+import { FusingBackend } from './fusion/fusing-backend.ts';
 import { WebGpuBackend, type WebGpuWeights } from './webgpu-backend.ts';
 
 export interface WebGpuOptions<Tf extends TfNamespace = TfNamespace> extends AdapterChoice {
@@ -39,7 +39,7 @@ const WEIGHTS: readonly string[] = ['native', 'fp8', 'int8', 'int4', 'f32'];
 export async function webgpu<Tf extends TfNamespace = TfNamespace>(
   options: WebGpuOptions<Tf> = {},
 ): Promise<WebGpuBackend<TensorOf<Tf>>> {
-  const { weights = 'native', fuse = false } = options;
+  const { weights = 'native', fuse = true } = options;
   if (!WEIGHTS.includes(weights)) {
     throw new MarianaError(
       'INVALID_ARGUMENT',

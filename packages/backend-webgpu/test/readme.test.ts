@@ -7,5 +7,5 @@ test('the examples of the README run', async () => {
   const examples = await readmeExamples(README);
   const printed: string[] = [];
   for (const example of examples) printed.push(await runExample(README, example));
-  expect(printed).toEqual(['[ 5, 64 ]\n', "[ '0.849', '1.131' ]\n", '[ 1, 3 ] -0.384 20\n']);
+  expect(printed).toEqual(['[ 5, 64 ]\n', "[ '0.849', '1.131' ]\n", '[ 1, 3 ] -0.384 24\n']);
 });

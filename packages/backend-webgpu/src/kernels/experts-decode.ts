@@ -35,9 +35,18 @@ export interface DecodeShape {
   readonly perToken: number;
 }
 
-const THREADS = 64;
+/** How the products of gate and up take their operands. */
+export interface GateUpOptions {
+  /** Whether x is normed first: as in `normed-linear.ts`, squares are summed beside the products. Default false. */
+  readonly normed?: boolean;
+  /** Whether `indices` are the router's packed `choice`: each is followed by a word of something else. Default false. */
+  readonly packed?: boolean;
+}
+
+/** Threads of a workgroup. */
+export const THREADS = 64;
 /** Rows of a workgroup: what is loaded of x serves them all. */
-const ROWS = 4;
+export const ROWS = 4;
 
 /** The matrices gate and up, [width, hidden]. */
 export const gateMatrix = ({ weights, hidden, width }: ExpertsConfig): ExpertMatrix => ({
@@ -54,7 +63,7 @@ export const downMatrix = ({ weights, hidden, width }: ExpertsConfig): ExpertMat
 });
 
 /** Adds up `COUNT` sums of every thread: the total of sum i is in `partial[i * THREADS]` afterwards. */
-const addUp = (count: number) => /* wgsl */ `
+export const addUp = (count: number) => /* wgsl */ `
 var<workgroup> partial: array<f32, ${count * THREADS}>;
 
 fn add_up(lane: u32) {
@@ -68,10 +77,10 @@ fn add_up(lane: u32) {
 }
 `;
 
-/** WGSL: the expert of a slot within this buffer; all ones if it is not in it. */
-const EXPERT_OF = /* wgsl */ `
+/** WGSL: the expert of a slot within this buffer; all ones if it is not in it. `indices` holds one each `stride` words. */
+export const expertOf = (stride: 1 | 2) => /* wgsl */ `
 fn expert_of(slot: u32) -> u32 {
-  let expert = indices[slot] - i32(uniforms.first_expert);
+  let expert = indices[slot * ${stride}u] - i32(uniforms.first_expert);
   return select(0xffffffffu, u32(expert), expert >= 0 && expert < i32(uniforms.experts));
 }
 `;
@@ -79,24 +88,33 @@ fn expert_of(slot: u32) -> u32 {
 /**
  * silu(gate x) * (up x) for each slot: a token and one of its experts.
  *
- * - `x`: F32 [tokens, hidden]. `indices`: I32 [tokens, perToken].
+ * - `x`: F32 [tokens, hidden]. `norm`: F32 [hidden], if `normed`.
+ * - `indices`: I32 [tokens, perToken], or [tokens, perToken, 2] if `packed`.
  * - `gate`, `up` (and `gate_scales`, `up_scales`): rows of the experts from `first_expert` on.
- * - `inner`: F32 [tokens * perToken, width]. Slots of experts that are not in these buffers are left as they are.
+ * - `inner`: from number `inner_start` on F32 [tokens * perToken, width]. Slots of experts that are not in these buffers
+ *   are left as they are.
  *
- * Uniforms: `per_token`, `first_expert`, `experts` (in these buffers). tokens * perToken at most 65,535.
+ * Uniforms: `per_token`, `first_expert`, `experts` (in these buffers), `inner_start`, `epsilon` (if `normed`).
+ * tokens * perToken at most 65,535.
  *
  * Accuracy: codes are decoded exactly; a product errs by (hidden + 2) u of the sum of its magnitudes (u = 2^-24) in
- * whatever order it is summed, silu by what `exp` errs (3 + 2 |x| ulps where x < 0), a division and three roundings.
+ * whatever order it is summed, silu by what `exp` errs (3 + 2 |x| ulps where x < 0), a division and three roundings. A
+ * norm adds (hidden / 2 + 8) u.
  */
-export function expertsGateUpKernel(config: ExpertsConfig): Kernel<DecodeShape> {
+export function expertsGateUpKernel(
+  config: ExpertsConfig,
+  { normed = false, packed = false }: GateUpOptions = {},
+): Kernel<DecodeShape> {
   const matrix = gateMatrix(config);
   const { inputs: numbers } = FORMAT_TEXTS[config.weights.format];
+  const SUMS = 2 * ROWS + (normed ? 1 : 0);
   return {
-    label: 'experts-gate-up',
-    key: `experts-gate-up ${formatKey(config.weights)} ${config.hidden} ${config.width}`,
+    label: `${normed ? 'norm-' : ''}experts-gate-up`,
+    key: `experts-gate-up ${formatKey(config.weights)} ${config.hidden} ${config.width} ${normed} ${packed}`,
     workgroupSize: [THREADS, 1, 1],
     bindings: [
       rowsBinding('x', config.hidden),
+      ...(normed ? [rowsBinding('norm', config.hidden)] : []),
       { name: 'indices', access: 'read', element: 'i32' },
       ...matrixBindings('gate', matrix),
       ...matrixBindings('up', matrix),
@@ -106,10 +124,12 @@ export function expertsGateUpKernel(config: ExpertsConfig): Kernel<DecodeShape> 
       { name: 'per_token', type: 'u32' },
       { name: 'first_expert', type: 'u32' },
       { name: 'experts', type: 'u32' },
+      { name: 'inner_start', type: 'u32' },
+      ...(normed ? [{ name: 'epsilon', type: 'f32' } as const] : []),
     ],
     dispatch: ({ tokens, perToken }) => [Math.ceil(config.width / ROWS), tokens * perToken, 1],
-    code: /* wgsl */ `${FORMAT_TEXTS[config.weights.format].helpers}${readRows('x', config.hidden)}
-${readMatrix('gate', matrix)}${readMatrix('up', matrix)}${EXPERT_OF}${SWIGLU}${addUp(2 * ROWS)}
+    code: /* wgsl */ `${FORMAT_TEXTS[config.weights.format].helpers}${readRows('x', config.hidden)}${normed ? readRows('norm', config.hidden) : ''}
+${readMatrix('gate', matrix)}${readMatrix('up', matrix)}${expertOf(packed ? 2 : 1)}${SWIGLU}${addUp(SUMS)}
 const WIDTH = ${config.width}u;
 const VECTORS = ${Math.ceil(config.hidden / numbers)}u;
 const QUADS = ${numbers / 4}u;
@@ -120,10 +140,18 @@ fn main(@builtin(local_invocation_index) lane: u32, @builtin(workgroup_id) workg
   let expert = expert_of(slot);
   if (expert >= uniforms.experts) { return; }
   let token = slot / uniforms.per_token;
-  var sums = array<f32, ${2 * ROWS}>();
+  var sums = array<f32, ${SUMS}>();
   for (var vector = lane; vector < VECTORS; vector += ${THREADS}u) {
     var given = gate_Vector();
-    for (var q = 0u; q < QUADS; q++) { given[q] = x_quad(token, vector * QUADS + q); }
+    for (var q = 0u; q < QUADS; q++) {
+      given[q] = x_quad(token, vector * QUADS + q);
+${
+  normed
+    ? `      sums[${2 * ROWS}] += dot(given[q], given[q]);
+      given[q] *= norm_quad(0u, vector * QUADS + q);`
+    : ''
+}
+    }
     for (var r = 0u; r < ${ROWS}u; r++) {
       let row = min(workgroup.x * ${ROWS}u + r, WIDTH - 1u);
       var of_gate = gate_vector(expert * WIDTH + row, vector);
@@ -138,11 +166,14 @@ fn main(@builtin(local_invocation_index) lane: u32, @builtin(workgroup_id) workg
       sums[${ROWS}u + r] += u * up_scale(expert, row, vector);
     }
   }
-  for (var i = 0u; i < ${2 * ROWS}u; i++) { partial[i * ${THREADS}u + lane] = sums[i]; }
+  for (var i = 0u; i < ${SUMS}u; i++) { partial[i * ${THREADS}u + lane] = sums[i]; }
   add_up(lane);
   let row = workgroup.x * ${ROWS}u + lane;
   if (lane < ${ROWS}u && row < WIDTH) {
-    inner[slot * WIDTH + row] = swiglu(partial[lane * ${THREADS}u], partial[(${ROWS}u + lane) * ${THREADS}u]);
+    let scale = ${normed ? `inverseSqrt(partial[${2 * ROWS * THREADS}] / f32(${config.hidden}) + uniforms.epsilon)` : '1.0'};
+    let gate_sum = partial[lane * ${THREADS}u] * scale;
+    let up_sum = partial[(${ROWS}u + lane) * ${THREADS}u] * scale;
+    inner[uniforms.inner_start + slot * WIDTH + row] = swiglu(gate_sum, up_sum);
   }
 }
 `,
@@ -183,7 +214,7 @@ export function expertsDownKernel(config: ExpertsConfig): Kernel<DecodeShape> {
     ],
     dispatch: ({ tokens }) => [Math.ceil(config.hidden / ROWS), tokens, 1],
     code: /* wgsl */ `${FORMAT_TEXTS[config.weights.format].helpers}${readRows('inner', config.width)}
-${readMatrix('down', matrix)}${EXPERT_OF}${addUp(ROWS)}
+${readMatrix('down', matrix)}${expertOf(1)}${addUp(ROWS)}
 const HIDDEN = ${config.hidden}u;
 const VECTORS = ${Math.ceil(config.width / numbers)}u;
 const QUADS = ${numbers / 4}u;

@@ -144,18 +144,19 @@ export function routed(tokens: number, perToken: number, { config, experts }: La
   };
 }
 
-/** What the experts should make of the tokens, added to `base`. */
+/** What the experts should make of the tokens, added to `base`, where each x may be off by `error` of itself. */
 export function expectedOf(
   { config, experts, gate, up, down }: Layer,
   { x, indices, weights, perToken }: Routed,
-  base: Float32Array | null,
+  base: ArrayLike<number> | null,
+  error = 0,
 ): Bounded {
   const { hidden, width } = config;
   const tokens = indices.length / perToken;
   const [values, bounds]: [number[], number[]] = [[], []];
   for (let t = 0; t < tokens; t++) {
     const own = Array.from(x.subarray(t * hidden, (t + 1) * hidden));
-    const given = { values: own, bounds: own.map(() => 0) };
+    const given = { values: own, bounds: own.map((value) => Math.abs(value) * error) };
     const sum = Array.from({ length: hidden }, (_, i) => base?.[t * hidden + i] ?? 0);
     const bound = sum.map((b) => Math.abs(b) * U * (perToken + 2) + 2 ** -126);
     for (let s = t * perToken; s < (t + 1) * perToken; s++) {

@@ -57,7 +57,7 @@ async function run(path: Path, layer: Layer, given: Routed, base: Float32Array |
       await bench.run(expertsGateUpKernel(config), {
         shape: { tokens, perToken },
         buffers: { x, indices, inner, ...gateUp },
-        uniforms: { per_token: perToken, ...uniforms },
+        uniforms: { per_token: perToken, inner_start: 0, ...uniforms },
       });
     }
     for (const [i, { down, uniforms }] of segments.entries()) {

@@ -6,6 +6,7 @@ import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { KernelBench, U, uniform, worst } from './kernel-test-kit.ts';
 import { type RouterConfig, routerFits, routerKernel } from './router.ts';
+import { routingPartKernel } from './routing-part.ts';
 
 let bench: KernelBench;
 beforeAll(async () => {
@@ -224,6 +225,30 @@ describe('ties and edges', () => {
         1,
       ]);
     }
+  });
+
+  test('packed, each expert is followed by the bits of its weight, which come out again one by one', async () => {
+    const logits = Float32Array.from([...apart(16, 1), ...apart(16, 2)]);
+    const options = { ...V3, topK: 3, groups: 4, topGroups: 2 };
+    const plain = await route({ experts: 16, options, always: 1 }, logits, null);
+    const [choice, scores] = [bench.empty(2 * 4 * 8), bench.empty(logits.byteLength)];
+    await bench.run(routerKernel({ experts: 16, options, always: 1, biased: false, packed: true }), {
+      shape: { tokens: 2 },
+      buffers: { logits: bench.buffer(logits), choice, scores },
+      uniforms: { tokens: 2 },
+    });
+    const part = async (part: number) => {
+      const y = bench.empty(2 * 4 * 4);
+      await bench.run(routingPartKernel(), {
+        shape: { size: 8 },
+        buffers: { choice, y },
+        uniforms: { size: 8, part },
+      });
+      return y;
+    };
+    expect([...(await bench.integers(await part(0)))]).toEqual(plain.indices);
+    expect(await bench.floats(await part(1))).toEqual(plain.weights);
+    expect(await bench.floats(scores)).toEqual(plain.scores);
   });
 
   test('too many experts are refused', () => {

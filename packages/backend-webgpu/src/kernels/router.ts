@@ -28,6 +28,8 @@ export interface RouterConfig {
    * them, shared experts that lie behind the routed ones in memory need no dispatches of their own. Default 0.
    */
   readonly always?: number;
+  /** Whether experts and weights are written side by side, into `choice`, as the fused experts take them. Default false. */
+  readonly packed?: boolean;
 }
 
 export interface RouterShape {
@@ -51,6 +53,8 @@ export function routerFits({ experts, options }: Pick<RouterConfig, 'experts' | 
  * - `logits`: F32 [tokens, experts]. `bias`: F32 [experts], only if `biased`.
  * - `indices`: I32 [tokens, topK + always], best first, of equal ones the lower index; then experts, experts + 1, ...
  * - `weights`: F32, of the same shape. `scores`: F32 [tokens, experts], without the bias.
+ * - If `packed`, instead of `indices` and `weights`, `choice`: I32 [tokens, topK + always, 2], each index with the bits of
+ *   its weight.
  *
  * Accuracy: a sigmoid is 1 / (1 + e) or e / (1 + e) with e = exp(-|x|), so nothing overflows; its error is that of
  * `exp` (3 + 2 |x| ulps in WGSL) where x < 0, and vanishes with e where x > 0, plus one addition and one division (2.5
@@ -63,7 +67,7 @@ export function routerFits({ experts, options }: Pick<RouterConfig, 'experts' | 
  * @throws MarianaError `INVALID_ARGUMENT` if the experts do not fit (`routerFits`).
  */
 export function routerKernel(config: RouterConfig): Kernel<RouterShape> {
-  const { experts, biased, options, always = 0 } = config;
+  const { experts, biased, options, always = 0, packed = false } = config;
   if (!routerFits(config)) {
     throw new MarianaError(
       'INVALID_ARGUMENT',
@@ -71,7 +75,9 @@ export function routerKernel(config: RouterConfig): Kernel<RouterShape> {
     );
   }
   const { scoring, topK, groups, topGroups, groupScore, normalize, scale } = options;
-  const key = [experts, biased, scoring, topK, groups, topGroups, groupScore, normalize, scale, always].join(' ');
+  const key = [experts, biased, scoring, topK, groups, topGroups, groupScore, normalize, scale, always, packed].join(
+    ' ',
+  );
   return {
     label: 'router',
     key: `router ${key}`,
@@ -80,8 +86,7 @@ export function routerKernel(config: RouterConfig): Kernel<RouterShape> {
     bindings: [
       { name: 'logits', access: 'read', element: 'f32' },
       ...(biased ? [{ name: 'bias', access: 'read', element: 'f32' } satisfies KernelBinding] : []),
-      { name: 'indices', access: 'write', element: 'i32' },
-      { name: 'weights', access: 'write', element: 'f32' },
+      ...(packed ? PACKED : SEPARATE),
       { name: 'scores', access: 'write', element: 'f32' },
     ],
     uniforms: [{ name: 'tokens', type: 'u32' }],
@@ -89,9 +94,25 @@ export function routerKernel(config: RouterConfig): Kernel<RouterShape> {
   };
 }
 
-function routerCode({ experts, biased, options, always = 0 }: RouterConfig): string {
+const PACKED: readonly KernelBinding[] = [{ name: 'choice', access: 'write', element: 'i32' }];
+const SEPARATE: readonly KernelBinding[] = [
+  { name: 'indices', access: 'write', element: 'i32' },
+  { name: 'weights', access: 'write', element: 'f32' },
+];
+
+/** WGSL: where an expert and its weight go, by their slot. */
+const PUT_PACKED = /* wgsl */ `
+fn put_expert(slot: u32, expert: u32) { choice[2u * slot] = i32(expert); }
+fn put_weight(slot: u32, weight: f32) { choice[2u * slot + 1u] = bitcast<i32>(weight); }
+`;
+const PUT_SEPARATE = /* wgsl */ `
+fn put_expert(slot: u32, expert: u32) { indices[slot] = i32(expert); }
+fn put_weight(slot: u32, weight: f32) { weights[slot] = weight; }
+`;
+
+function routerCode({ experts, biased, options, always = 0, packed = false }: RouterConfig): string {
   const { topK, groups, normalize } = options;
-  return /* wgsl */ `${SORT_KEY}
+  return /* wgsl */ `${SORT_KEY}${packed ? PUT_PACKED : PUT_SEPARATE}
 const EXPERTS = ${experts}u;
 const TOP_K = ${topK}u;
 const ALWAYS = ${always}u;
@@ -139,7 +160,7 @@ fn main(
       rank += u32(keys[other] > own || (keys[other] == own && other < expert));
     }
     if (rank < TOP_K) {
-      indices[token * SLOTS + rank] = i32(expert);
+      put_expert(token * SLOTS + rank, expert);
       chosen[rank] = score[i];
     }
   }
@@ -147,13 +168,13 @@ fn main(
 
   for (var slot = lane; slot < SLOTS; slot += THREADS) {
     if (slot >= TOP_K) {
-      indices[token * SLOTS + slot] = i32(EXPERTS + slot - TOP_K);
-      weights[token * SLOTS + slot] = 1.0;
+      put_expert(token * SLOTS + slot, EXPERTS + slot - TOP_K);
+      put_weight(token * SLOTS + slot, 1.0);
       continue;
     }
     var weight = chosen[slot];
     ${normalize ? NORMALIZE : ''}
-    weights[token * SLOTS + slot] = weight * ${float(options.scale)};
+    put_weight(token * SLOTS + slot, weight * ${float(options.scale)});
   }
 }
 `;

@@ -2,6 +2,7 @@
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { floats, KernelBench, uniform } from './kernel-test-kit.ts';
+import { logSumExpKernel } from './log-sum-exp.ts';
 import { argMaxKernel, argMaxStages } from './sampling-arg-max.ts';
 import { TOP_K_LIMIT, topKKernel, topKStages } from './sampling-top-k.ts';
 
@@ -153,5 +154,39 @@ describe('top-k', () => {
     const { values, indices } = sorted(data, 4);
     expect([0, 2, 4, 6].map((i) => numbers[i])).toEqual(values);
     expect([1, 3, 5, 7].map((i) => bits[i])).toEqual(indices);
+  });
+});
+
+describe('log-sum-exp', () => {
+  async function logSums(data: Float32Array, rows: number, scale: number) {
+    const length = data.length / rows;
+    const y = bench.empty(rows * 12);
+    await bench.run(logSumExpKernel(), {
+      shape: { rows },
+      buffers: { x: bench.buffer(data), y },
+      uniforms: { rows, length, stride: 3, place: 1, scale },
+    });
+    return bench.floats(y);
+  }
+
+  test('relative to the maximum of each row, as it is and scaled', async () => {
+    const data = floats(2 * 40_000, uniform(6, -30, 30));
+    data[77] = Number.NEGATIVE_INFINITY;
+    for (const scale of [1 / 0.6, 0.5, 1e-30, 3.4028234e38]) {
+      const sums = await logSums(data, 2, scale);
+      for (const row of [0, 1]) {
+        const values = data.subarray(row * 40_000, (row + 1) * 40_000);
+        const most = values.reduce((most, value) => Math.max(most, value));
+        const expected = (by: number) => Math.log(values.reduce((sum, x) => sum + Math.exp((x - most) * by), 0));
+        expect(Math.abs(sums[3 * row + 1]! - expected(1))).toBeLessThan(2 ** -12);
+        expect(Math.abs(sums[3 * row + 2]! - expected(scale))).toBeLessThan(2 ** -12);
+      }
+    }
+  });
+
+  test.each([Number.NaN, Number.POSITIVE_INFINITY])('%d in a row shows', async (value) => {
+    const sums = await logSums(Float32Array.of(1, value, 2, 0, 0, 0), 2, 1);
+    expect([sums[1], sums[2]]).toEqual([Number.NaN, Number.NaN]);
+    expect(sums[4]).toBeCloseTo(Math.log(3), 6);
   });
 });

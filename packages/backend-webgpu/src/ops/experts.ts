@@ -11,14 +11,14 @@ import { type StackPart, WebGpuWeight, type WeightStack } from '../weights/gpu-w
 import type { KernelDevice } from './device.ts';
 
 /** Up to here tokens seldom meet in an expert, and grouping them costs more than it saves. */
-const FEW_TOKENS = 8;
+export const FEW_TOKENS = 8;
 /** Most workgroups along an axis. */
 const MOST = 65535;
 /** Most experts that are grouped on the device. */
 const MOST_EXPERTS = 3500;
 
 /** The three matrices of a layer's experts as stacks. */
-interface Stacks {
+export interface Stacks {
   readonly gate: WeightStack;
   readonly up: WeightStack;
   readonly down: WeightStack;
@@ -42,7 +42,8 @@ function inWholeMatrices({ layout, parts }: WeightStack): boolean {
   return parts.every(({ firstRow, rows }) => firstRow % layout.shape[0] === 0 && rows % layout.shape[0] === 0);
 }
 
-function stacksOf({ gate, up, down }: ExpertWeights): Stacks | null {
+/** Null if the weights do not lie side by side, or are not those of one feed-forward for each expert. */
+export function stacksOf({ gate, up, down }: ExpertWeights): Stacks | null {
   const stacks = [stackOf(gate), stackOf(up), stackOf(down)] as const;
   const [g, u, d] = stacks;
   if (
@@ -100,7 +101,7 @@ interface Operands {
 }
 
 /** A run for each part of a stack; `name` is what the kernel calls the matrix. */
-function* runs(stack: WeightStack, name: string) {
+export function* runs(stack: WeightStack, name: string) {
   const [out] = stack.layout.shape;
   for (const part of stack.parts) {
     const uniforms = { first_expert: part.firstRow / out, experts: part.rows / out };
@@ -108,7 +109,7 @@ function* runs(stack: WeightStack, name: string) {
   }
 }
 
-function buffersOf({ codes, scales }: StackPart, name: string): Record<string, GPUBuffer> {
+export function buffersOf({ codes, scales }: StackPart, name: string): Record<string, GPUBuffer> {
   return { [name]: codes, ...(scales === undefined ? {} : { [`${name}_scales`]: scales }) };
 }
 
@@ -123,7 +124,7 @@ function decode(device: KernelDevice, stacks: Stacks, { x, indices, weights, tok
     device.run(expertsGateUpKernel(config), {
       shape,
       buffers: { ...buffers, ...ups[i]!.buffers, ...choice, x: device.buffer(x), inner: inner.buffer },
-      uniforms: { ...uniforms, per_token: perToken },
+      uniforms: { ...uniforms, per_token: perToken, inner_start: 0 },
     });
   }
   let add = 0;

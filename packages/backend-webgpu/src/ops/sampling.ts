@@ -1,32 +1,22 @@
 /** What a sampler needs of a row of logits, found on the device and brought to the host in one small read. */
-import { MarianaError, type Tensor } from '@mariana/core';
+import { checkCandidates, type Tensor, type TokenCandidates } from '@mariana/core';
 import { logSumExpKernel } from '../kernels/log-sum-exp.ts';
-import { TOP_K_LIMIT, topKKernel, topKStages } from '../kernels/sampling-top-k.ts';
+import { topKKernel, topKStages } from '../kernels/sampling-top-k.ts';
 import type { KernelDevice } from './device.ts';
 
-/** The best tokens of a vocabulary. */
-export interface Candidates {
-  /** Token ids, the most probable first; of equal ones the lower id. */
-  readonly ids: Int32Array;
-  /** Their logits. */
-  readonly logits: Float32Array;
-  /** Natural logarithm of the sum of exp(logit) over the vocabulary: logit - logSumExp is a token's log-probability. */
-  readonly logSumExp: number;
-}
+/** What 1 / temperature is kept within, so that F32 holds it: beyond, temperatures are all alike. */
+const [LEAST, MOST] = [1e-30, 3.4028234e38];
 
-export async function candidates(device: KernelDevice, logits: Tensor, k: number): Promise<Candidates> {
-  const width = logits.shape.at(-1) ?? 0;
-  if (logits.rank === 0 || width !== logits.size || width === 0) {
-    throw new MarianaError('SHAPE_MISMATCH', `candidates: takes one row of logits, not a ${logits}`);
-  }
-  if (!Number.isInteger(k) || k < 1 || k > Math.min(width, TOP_K_LIMIT)) {
-    throw new MarianaError(
-      'INVALID_ARGUMENT',
-      `candidates: k is ${k}; it must be a whole number from 1 to ${Math.min(width, TOP_K_LIMIT)}`,
-    );
-  }
-  // Bits and place of each candidate, and behind them the logarithm.
-  const result = device.output([2 * k + 1], 'i32');
+export async function candidates(
+  device: KernelDevice,
+  logits: Tensor,
+  k: number,
+  temperature: number,
+): Promise<TokenCandidates> {
+  checkCandidates(logits, k, temperature);
+  const width = logits.size;
+  // Bits and place of each candidate, and behind them two logarithms.
+  const result = device.output([2 * k + 2], 'i32');
   const temporaries: Tensor[] = [];
   let values = device.buffer(logits);
   let places = values;
@@ -49,10 +39,11 @@ export async function candidates(device: KernelDevice, logits: Tensor, k: number
     temporaries.push(...outputs.map(({ tensor }) => tensor));
     if (topValues && topPlaces) [values, places] = [topValues.buffer, topPlaces.buffer];
   }
+  const scale = Math.max(LEAST, Math.min(1 / temperature, MOST));
   device.run(logSumExpKernel(), {
     shape: { rows: 1 },
     buffers: { x: device.buffer(logits), y: result.buffer },
-    uniforms: { rows: 1, length: width, stride: 2 * k + 1, place: 2 * k },
+    uniforms: { rows: 1, length: width, stride: 2 * k + 2, place: 2 * k, scale },
   });
   for (const tensor of temporaries) tensor.dispose();
   const reading = result.tensor.read();
@@ -62,6 +53,7 @@ export async function candidates(device: KernelDevice, logits: Tensor, k: number
   return {
     ids: Int32Array.from({ length: k }, (_, i) => words[2 * i + 1]!),
     logits: Float32Array.from({ length: k }, (_, i) => floats[2 * i]!),
-    logSumExp: floats[2 * k]!,
+    logSumExp: floats[0]! + floats[2 * k]!,
+    scaledLogSumExp: floats[0]! / temperature + floats[2 * k + 1]!,
   };
 }

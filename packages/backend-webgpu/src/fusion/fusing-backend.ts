@@ -1,9 +1,9 @@
 /**
- * Fusion across operations. What layers ask for one operation at a time often is one kernel's work: slices of a row,
- * its norm and rotation and their place in the cache; a product and the residual that is added to it. Here operations
- * that usually are part of something larger are put off when a few tokens come (a decode step); what needs their values
- * makes them, and what completes a pattern replaces them all by one dispatch. Whatever fits no pattern is computed as it
- * would have been, only later.
+ * Fusion across operations. What layers ask for one operation at a time often is one kernel's work: a norm and the
+ * products of its result; slices of a row, its norm and rotation and their place in the cache; routed and shared experts
+ * and the residual that is added to them. Here operations that usually are part of something larger are put off when a
+ * few tokens come (a decode step); what needs their values makes them, and what completes a pattern replaces them all by
+ * one dispatch. Whatever fits no pattern is computed as it would have been, only later.
  *
  * A result that is put off holds its operands by handles of its own. Since tensors never change but for the target of
  * `writeRows`, it does not matter when it is made; before a target is written, what was put off of it is made.
@@ -11,30 +11,38 @@
 import type { TfTensor } from '@mariana/backend-tfjs';
 import type {
   BinaryOp,
+  ExpertWeights,
   LatentAttentionOptions,
   LatentCacheView,
   MemoryUse,
+  Routing,
+  RoutingOptions,
   Shape,
   Tensor,
   TensorDType,
   Weight,
 } from '@mariana/core';
-import { expertsGateUpKernel } from './kernels/experts-decode.ts';
-import { latentAppendKernel } from './kernels/latent-attention-append.ts';
-import { latentFoldKernel } from './kernels/latent-attention-fold.ts';
-import { latentUnfoldKernel } from './kernels/latent-attention-unfold.ts';
-import { combineLatent, type LatentParts, latentParts } from './ops/attention.ts';
-import { linear, matrixIn } from './ops/linear.ts';
-import { operandsOf, type Plan, PutOff } from './put-off.ts';
-import { WebGpuBackend } from './webgpu-backend.ts';
-import { WebGpuWeight } from './weights/gpu-weight.ts';
+import { combineLatent, type LatentParts, latentParts } from '../ops/attention.ts';
+import { stacksOf } from '../ops/experts.ts';
+import { appendLatent, foldLatent, unfoldLatent } from '../ops/latent.ts';
+import { linear, matrixIn } from '../ops/linear.ts';
+import { gatedFits, gatedInner, mixture, mixtureFits, type ZeroIndices } from '../ops/mixture.ts';
+import { type NormOf, normedLinear, normedLinearFits } from '../ops/normed-linear.ts';
+import { routePacked, routingPart } from '../ops/route.ts';
+import { WebGpuBackend } from '../webgpu-backend.ts';
+import { WebGpuWeight } from '../weights/gpu-weight.ts';
+import { latentQueries, latentRows } from './latent-patterns.ts';
+import { type LinearPlan, operandsOf, type Plan, PutOff, stacksOfPlan } from './put-off.ts';
 
 /** Up to so many rows operations are put off; with more of them dispatches cost little beside what they compute. */
 const FEW_ROWS = 8;
+/** Most tokens of products that are put off: as many as their kernels take. */
+const FEW_TOKENS = 4;
 /** Residuals that a product can take along. */
 const MOST_RESIDUALS = 2;
+const ZEROS = 16;
 
-export class FusingBackend<T extends TfTensor = TfTensor> extends WebGpuBackend<T> {
+export class FusingBackend<T extends TfTensor = TfTensor> extends WebGpuBackend<T> implements ZeroIndices {
   readonly #pending = new Set<PutOff>();
   /** A list of zeros: the only page of a pool, the only expert of a feed-forward. */
   #zeros: Tensor | undefined;
@@ -60,6 +68,8 @@ export class FusingBackend<T extends TfTensor = TfTensor> extends WebGpuBackend<
       }
     }
     const fits = Number.isInteger(start) && Number.isInteger(end) && 0 <= start && start < end && end <= x.shape[at]!;
+    if (plan?.kind === 'norm' && start === 0 && end === x.shape[at])
+      return this.#putOff({ kind: 'whole', x: this.#handle(x) }, x.shape);
     if (!fits || at !== x.rank - 1 || x.rank < 2 || !this.#isFew(x)) return super.slice(x, axis, start, end);
     const shape = x.shape.with(at, end - start);
     return this.#putOff({ kind: 'slice', x: this.#handle(x), axis: at, start, end }, shape);
@@ -67,7 +77,7 @@ export class FusingBackend<T extends TfTensor = TfTensor> extends WebGpuBackend<
 
   override rmsNorm(x: Tensor, weight: Tensor, epsilon: number): Tensor {
     const fits = weight.rank === 1 && weight.dtype === 'f32' && weight.shape[0] === x.shape.at(-1);
-    if (!fits || this.#planOf(x)?.kind !== 'slice' || weight.backend !== this) return super.rmsNorm(x, weight, epsilon);
+    if (!fits || weight.backend !== this || !this.#isFew(x)) return super.rmsNorm(x, weight, epsilon);
     return this.#putOff({ kind: 'norm', x: this.#handle(x), weight: this.#handle(weight), epsilon }, x.shape);
   }
 
@@ -96,7 +106,7 @@ export class FusingBackend<T extends TfTensor = TfTensor> extends WebGpuBackend<
   override linear(x: Tensor, weight: Weight): Tensor {
     const [out, inputs] = weight.shape;
     const fits = x.backend === this && x.dtype === 'f32' && x.shape.at(-1) === inputs && x.size > 0 && out > 0;
-    const few = x.size <= MOST_LINEAR_TOKENS * inputs;
+    const few = x.size <= FEW_TOKENS * inputs;
     if (!fits || !few || weight.backend !== this || !(weight instanceof WebGpuWeight)) return super.linear(x, weight);
     weight.assertAlive();
     const plan = { kind: 'linear', x: this.#handle(x), weight, residuals: [] } as const;
@@ -123,28 +133,33 @@ export class FusingBackend<T extends TfTensor = TfTensor> extends WebGpuBackend<
     const [g, u] = [this.#planOf(gate), this.#planOf(up)];
     if (g?.kind !== 'linear' || u?.kind !== 'linear' || `${gate.shape}` !== `${up.shape}`)
       return super.swiglu(gate, up);
-    if (g.x.storage !== u.x.storage || g.residuals.length + u.residuals.length > 0) return super.swiglu(gate, up);
-    const [first, second] = [g.weight.stack, u.weight.stack];
-    const { format, scaleBlock, shape } = first.layout;
-    const isAlone = first.layout.count === 1 && second.layout.count === 1;
-    const isAlike = second.layout.format === format && `${second.layout.scaleBlock}` === `${scaleBlock}`;
-    if (!isAlone || !isAlike || first.whole === undefined || second.whole === undefined) return super.swiglu(gate, up);
-    const [width, hidden] = shape;
-    const tokens = gate.size / width;
-    const result = this.output(gate.shape, 'f32');
-    // A feed-forward is an expert that everybody takes.
-    this.run(expertsGateUpKernel({ weights: { format, scaleBlock }, hidden, width }), {
-      shape: { tokens, perToken: 1 },
-      buffers: {
-        ...named('gate', first.whole),
-        ...named('up', second.whole),
-        x: this.buffer(g.x),
-        indices: this.#zerosBuffer(),
-        inner: result.buffer,
-      },
-      uniforms: { per_token: 1, first_expert: 0, experts: 1 },
-    });
-    return result.tensor;
+    const { weight } = g;
+    const isOne = g.x.storage === u.x.storage && g.residuals.length + u.residuals.length === 0;
+    if (!isOne || !gatedFits(weight.stack, u.weight.stack)) return super.swiglu(gate, up);
+    return this.#putOff({ kind: 'gated', x: this.#handle(g.x), gate: weight.stack, up: u.weight.stack }, gate.shape);
+  }
+
+  override route(logits: Tensor, bias: Tensor | null, options: RoutingOptions): Routing {
+    this.own(logits, ...(bias === null ? [] : [bias]));
+    const packed = logits.shape[0]! <= FEW_TOKENS ? routePacked(this, logits, bias, options) : null;
+    if (packed === null) return super.route(logits, bias, options);
+    const { choice, scores } = packed;
+    const shape = choice.shape.slice(0, 2);
+    const part = (part: 'indices' | 'weights', dtype: TensorDType) =>
+      this.#putOff({ kind: 'picked', choice: this.#handle(choice), part }, shape, dtype);
+    const routing = { indices: part('indices', 'i32'), weights: part('weights', 'f32'), scores };
+    choice.dispose();
+    return routing;
+  }
+
+  override async experts(
+    x: Tensor,
+    routing: Pick<Routing, 'indices' | 'weights'>,
+    weights: ExpertWeights,
+  ): Promise<Tensor> {
+    const result = this.#experts(x, routing, weights);
+    // Perhaps within a scope of the caller's, which this promise outlives.
+    return result === null ? super.experts(x, routing, weights) : this.keep(result);
   }
 
   override groupedLinear(x: Tensor, weight: Weight): Tensor {
@@ -157,7 +172,7 @@ export class FusingBackend<T extends TfTensor = TfTensor> extends WebGpuBackend<
     }
     weight.assertAlive();
     const shape = [tokens!, groups!, rows / groups!] as const;
-    if (plan.kind === 'latent') return this.#unfold(plan.parts, weight, shape) ?? super.groupedLinear(x, weight);
+    if (plan.kind === 'latent') return unfoldLatent(this, plan.parts, weight, shape) ?? super.groupedLinear(x, weight);
     if (plan.kind !== 'slice') return super.groupedLinear(x, weight);
     return this.#putOff({ kind: 'grouped', x: this.#handle(x), weight }, shape);
   }
@@ -186,101 +201,87 @@ export class FusingBackend<T extends TfTensor = TfTensor> extends WebGpuBackend<
 
   /** Norm, rotation and place in the cache of new rows, in one dispatch. False if they are not that. */
   #append(target: Tensor, rows: Int32Array, values: Tensor): boolean {
-    const joint = this.#planOf(values);
-    if (joint?.kind !== 'concat' || target.rank !== 2 || values.rank !== 2) return false;
-    const [normed, rotated] = joint.parts.map((part) => this.#planOf(part));
-    if (normed?.kind !== 'norm' || rotated?.kind !== 'rotary') return false;
-    const [latentSlice, ropeSlice] = [this.#planOf(normed.x), this.#planOf(rotated.x)];
-    if (latentSlice?.kind !== 'slice' || ropeSlice?.kind !== 'slice') return false;
-    const source = latentSlice.x;
+    const found = latentRows((x) => this.#planOf(x), values);
+    if (found === null || target.rank !== 2 || !['f32', 'bf16', 'f16'].includes(target.dtype)) return false;
     const [tokens, width] = values.shape as [number, number];
-    const latent = latentSlice.end;
-    const cut = source.rank === 2 && source.shape[1] === width && source.shape[0] === tokens;
-    const halves =
-      latentSlice.start === 0 && ropeSlice.start === latent && ropeSlice.end === width && rotated.x.shape[1] === 1;
     const isRun = rows.length === tokens && rows.every((row, i) => row === rows[0]! + i);
     const inTarget = rows[0]! >= 0 && rows[0]! + tokens <= target.shape[0]! && target.shape[1] === width;
-    if (ropeSlice.x.storage !== source.storage || !cut || !halves || !isRun || !inTarget) return false;
-    const { dtype } = target;
-    if (dtype !== 'f32' && dtype !== 'bf16' && dtype !== 'f16') return false;
+    if (!isRun || !inTarget) return false;
     this.unshare(target);
-    this.run(latentAppendKernel({ latent, rope: width - latent, dtype }), {
-      shape: { tokens },
-      buffers: {
-        rows: this.buffer(source),
-        norm: this.buffer(normed.weight),
-        cosines: this.buffer(rotated.cos),
-        sines: this.buffer(rotated.sin),
-        // The pool as one page, so that tokens are rows.
-        pages: this.#zerosBuffer(),
-        pool: this.buffer(target),
-      },
-      uniforms: { start: rows[0]!, page_size: target.shape[0]!, epsilon: normed.epsilon },
-    });
+    appendLatent(this, target, rows[0]!, found);
     this.written(target);
     return true;
   }
 
   /** Queries folded into the latent space and rotated, in one dispatch. Null if they are not that. */
   #fold(q: Tensor, latent: number): Tensor | null {
-    const joint = this.#planOf(q);
-    if (joint?.kind !== 'concat') return null;
-    const [folded, rotated] = joint.parts.map((part) => this.#planOf(part));
-    if (folded?.kind !== 'grouped' || rotated?.kind !== 'rotary') return null;
-    const [nopeSlice, ropeSlice] = [this.#planOf(folded.x), this.#planOf(rotated.x)];
-    if (nopeSlice?.kind !== 'slice' || ropeSlice?.kind !== 'slice') return null;
-    const source = nopeSlice.x;
-    const [tokens, heads, width] = source.shape;
-    const nope = nopeSlice.end;
-    const rope = ropeSlice.end - ropeSlice.start;
-    const { whole, layout } = folded.weight.stack;
-    const fits =
-      source.rank === 3 &&
-      ropeSlice.x.storage === source.storage &&
-      nopeSlice.start === 0 &&
-      ropeSlice.start === nope &&
-      ropeSlice.end === width &&
-      layout.count === 1 &&
-      layout.shape[0] === heads! * latent &&
-      q.shape[2] === latent + rope;
-    if (!fits || whole === undefined) return null;
-    const { format, scaleBlock } = layout;
-    const result = this.output(q.shape, 'f32');
-    this.run(latentFoldKernel({ nope, rope, latent, weights: { format, scaleBlock } }), {
-      shape: { tokens: tokens!, heads: heads! },
-      buffers: {
-        ...named('key', whole),
-        query: this.buffer(source),
-        cosines: this.buffer(rotated.cos),
-        sines: this.buffer(rotated.sin),
-        folded: result.buffer,
-      },
-      uniforms: { heads: heads! },
-    });
-    return result.tensor;
+    const found = latentQueries((x) => this.#planOf(x), q, latent);
+    return found && foldLatent(this, found, latent, q.shape);
   }
 
-  /** Splits put together and taken out of the latent space, in one dispatch. Null if the weight does not fit. */
-  #unfold(
-    { partial, stats, splits, shape: [tokens, heads, latent] }: LatentParts,
-    weight: WebGpuWeight,
-    shape: readonly [number, number, number],
-  ): Tensor | null {
-    const { whole, layout } = weight.stack;
-    if (whole === undefined || layout.count !== 1 || latent > MOST_UNFOLDED) return null;
-    const { format, scaleBlock } = layout;
-    const result = this.output(shape, 'f32');
-    this.run(latentUnfoldKernel({ latent, value: shape[2], weights: { format, scaleBlock } }), {
-      shape: { tokens, heads },
-      buffers: {
-        ...named('value', whole),
-        partial: partial.buffer,
-        stats: stats.buffer,
-        result: result.buffer,
-      },
-      uniforms: { heads, rows: tokens * heads, splits },
-    });
-    return result.tensor;
+  /** What experts make of tokens whose routing nobody has looked at. Null if it is not that. */
+  #experts(x: Tensor, routing: Pick<Routing, 'indices' | 'weights'>, weights: ExpertWeights): Tensor | null {
+    const [indices, shares] = [this.#planOf(routing.indices), this.#planOf(routing.weights)];
+    if (indices?.kind !== 'picked' || shares?.kind !== 'picked') return null;
+    const isRouting = indices.part === 'indices' && shares.part === 'weights';
+    if (!isRouting || indices.choice.storage !== shares.choice.storage) return null;
+    const { choice } = indices;
+    const stacks = stacksOf(weights);
+    const fits = x.backend === this && x.rank === 2 && x.dtype === 'f32' && x.shape[0] === choice.shape[0];
+    if (!fits || stacks === null || !mixtureFits(stacks) || x.shape[1] !== stacks.config.hidden) return null;
+    return this.#putOff({ kind: 'experts', x: this.#handle(x), choice: this.#handle(choice), stacks }, x.shape);
+  }
+
+  /** A product with what is added to it. */
+  #product(plan: LinearPlan, shape: Shape): Tensor {
+    const { x, weight, residuals } = plan;
+    const w = matrixIn(weight);
+    if (residuals.length > 0) return this.#mixture(plan) ?? linear(this, x, w, 1, shape, residuals);
+    // Made before others are looked for, since it may take products of its own along.
+    this.buffer(this.#normOf(x, w.shape[1])?.x ?? x);
+    const input = this.#normOf(x, w.shape[1]);
+    const other = this.#siblingOf(plan);
+    if (other !== undefined) {
+      const [mine, its] = normedLinear(this, input ?? x, [w, matrixIn(other.plan.weight)], [shape, other.shape]);
+      other.putOff.made = this.take(this.keep(its!));
+      this.settle(other.putOff.storage!);
+      return mine!;
+    }
+    if (input === undefined || !normedLinearFits([w], w.shape[1])) return linear(this, x, w, 1, shape);
+    return normedLinear(this, input, [w], [shape])[0]!;
+  }
+
+  /** Another product of the same input that is still to be made, and fits beside this one. */
+  #siblingOf({ x, weight }: LinearPlan): { putOff: PutOff; plan: LinearPlan; shape: Shape } | undefined {
+    for (const putOff of this.#pending) {
+      const { plan } = putOff;
+      if (plan.kind !== 'linear' || plan.x.storage !== x.storage || plan.residuals.length > 0) continue;
+      if (putOff.storage === undefined || putOff.isEnding) continue;
+      const [mine, its] = [matrixIn(weight), matrixIn(plan.weight)];
+      const shape = [...plan.x.shape.slice(0, -1), its.shape[0]];
+      if (plan.x.shape.at(-1) === mine.shape[1] && normedLinearFits([mine, its], mine.shape[1])) {
+        return { putOff, plan, shape };
+      }
+    }
+    return undefined;
+  }
+
+  /** Routed and shared experts and the residual, in one dispatch behind their inner values. Null if it is not that. */
+  #mixture({ x, weight, residuals }: LinearPlan): Tensor | null {
+    const plans = residuals.map((residual) => this.#planOf(residual));
+    const at = plans.findIndex((plan) => plan?.kind === 'experts');
+    const [gated, chosen] = [this.#planOf(x), plans[at]];
+    if (gated?.kind !== 'gated' || chosen?.kind !== 'experts' || !mixtureFits(chosen.stacks, weight.stack)) return null;
+    const input = (x: Tensor) => this.#normOf(x, chosen.stacks.config.hidden) ?? x;
+    const shared = { ...gated, x: input(gated.x), down: weight.stack };
+    return mixture(this, { ...chosen, x: input(chosen.x) }, shared, residuals[1 - at] ?? null);
+  }
+
+  /** The norm over rows of some width that x was put off as, if it still is. */
+  #normOf(x: Tensor, width: number): NormOf | undefined {
+    const plan = this.#planOf(x);
+    if (plan?.kind === 'whole') return this.#normOf(plan.x, width);
+    return plan?.kind === 'norm' && plan.weight.size === width ? plan : undefined;
   }
 
   // Putting off ---------------------------------------------------------------------------------------------------
@@ -307,15 +308,14 @@ export class FusingBackend<T extends TfTensor = TfTensor> extends WebGpuBackend<
   }
 
   #putOff(plan: Plan, shape: Shape, dtype: TensorDType = 'f32'): Tensor {
-    // The weight may be disposed before the values are needed; its buffers then outlive it.
-    const stack = plan.kind === 'linear' || plan.kind === 'grouped' ? plan.weight.stack : undefined;
-    stack?.hold();
+    const stacks = stacksOfPlan(plan);
+    for (const stack of stacks) stack.hold();
     const putOff = new PutOff(
       plan,
       ({ plan }) => this.take(this.keep(this.#compute(plan, shape))),
       (ended) => {
         this.#pending.delete(ended);
-        stack?.drop();
+        for (const stack of stacks) stack.drop();
         for (const operand of operandsOf(ended.plan)) operand.dispose();
       },
     );
@@ -336,7 +336,21 @@ export class FusingBackend<T extends TfTensor = TfTensor> extends WebGpuBackend<
       case 'concat':
         return super.concat(plan.parts, plan.axis);
       case 'linear':
-        return linear(this, plan.x, matrixIn(plan.weight), 1, shape, plan.residuals);
+        return this.#product(plan, shape);
+      case 'whole':
+        return super.slice(plan.x, 0, 0, plan.x.shape[0]!);
+      case 'gated': {
+        const inner = this.output(shape, 'f32');
+        const x = this.#normOf(plan.x, plan.gate.layout.shape[1]) ?? plan.x;
+        gatedInner(this, { ...plan, x }, inner.buffer);
+        return inner.tensor;
+      }
+      case 'experts': {
+        const x = this.#normOf(plan.x, plan.stacks.config.hidden) ?? plan.x;
+        return mixture(this, { ...plan, x }, null, null);
+      }
+      case 'picked':
+        return routingPart(this, plan.choice, plan.part);
       case 'grouped':
         return linear(this, plan.x, matrixIn(plan.weight), shape[1]!, shape);
       case 'latent':
@@ -344,18 +358,9 @@ export class FusingBackend<T extends TfTensor = TfTensor> extends WebGpuBackend<
     }
   }
 
-  #zerosBuffer(): GPUBuffer {
+  /** For kernels: the only page of a pool, the only expert of a feed-forward. */
+  zeros(): GPUBuffer {
     this.#zeros ??= this.keep(this.upload(new Int32Array(ZEROS), [ZEROS]));
     return this.buffer(this.#zeros);
   }
-}
-
-/** Most tokens of products that are put off: as many as the kernel for few takes. */
-const MOST_LINEAR_TOKENS = 4;
-const ZEROS = 16;
-/** Numbers of a latent that a workgroup holds. */
-const MOST_UNFOLDED = 3072;
-
-function named(name: string, { codes, scales }: { codes: GPUBuffer; scales?: GPUBuffer }): Record<string, GPUBuffer> {
-  return { [name]: codes, ...(scales === undefined ? {} : { [`${name}_scales`]: scales }) };
 }
