@@ -32,6 +32,8 @@ describe('scales of an FP8 weight', () => {
     const expected = { code: 'TENSOR_INVALID', details: { tensor: 'x.weight_scale_inv', element: 3 } };
     await expect(readBytes(source.scales)).rejects.toMatchObject(expected);
     await expect(readBytes(source.scales, 9, 10)).rejects.toMatchObject(expected);
+    const unaligned = new Uint8Array(25).subarray(1);
+    await expect(source.scales.read(0, unaligned)).rejects.toMatchObject(expected);
     await expect(readBytes(source.scales, 16, 8)).resolves.toHaveLength(8);
   });
 });
