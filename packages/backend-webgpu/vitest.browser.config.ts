@@ -37,6 +37,10 @@ export default defineConfig({
             '--no-sandbox',
             '--enable-unsafe-webgpu',
             '--use-webgpu-adapter=swiftshader',
+            // Leaves zeroing memory of workgroups to a loop, as src/device/find-gpu.ts does in Node: compiling is far shorter.
+            '--disable-dawn-features=use_vulkan_zero_initialize_workgroup_memory_extension',
+            // A driver in software may take seconds over a kernel on a busy machine; the device would be lost.
+            '--disable-gpu-watchdog',
             '--disable-quic',
             '--no-first-run',
             '--disable-background-networking',

@@ -15,6 +15,13 @@ interface DawnModule {
 const DAWN = 'webgpu';
 
 /**
+ * Memory of a workgroup starts as zeros. Dawn can leave that to the driver, and does where the driver offers it; a driver
+ * in software then compiles a store for every element, which takes a second for a kernel of attention. Without this, Dawn
+ * writes a loop.
+ */
+const ZEROS_BY_DRIVER = 'use_vulkan_zero_initialize_workgroup_memory_extension';
+
+/**
  * The GPU of this program.
  *
  * @throws MarianaError `BACKEND_UNAVAILABLE` where there is none, saying what would bring one.
@@ -49,5 +56,5 @@ async function loadDawn(): Promise<GPU> {
   for (const [name, value] of Object.entries(dawn.globals)) {
     if (!(name in globalThis)) Object.defineProperty(globalThis, name, { value, configurable: true, writable: true });
   }
-  return dawn.create([]);
+  return dawn.create([`disable-dawn-features=${ZEROS_BY_DRIVER}`]);
 }
