@@ -10,7 +10,7 @@
  *   --rounds N   rounds, default 5
  *   --tokens N   tokens of a text, default 400
  *   --steps N    steps of training, default 60; 0 leaves training out
- *   --explain    print what the tasks over 50 ms did
+ *   --explain    print what the longest tasks did
  *
  * MARIANA_WEB_MODEL names another model than the default one.
  */
@@ -20,7 +20,7 @@ import type { Page } from 'playwright';
 import buildSite, { SITE } from '../test/support/build-site.ts';
 import { serveSite } from '../test/support/site.ts';
 import { launch, modelLoaded, type Visit, visit } from '../test/support/visit.ts';
-import { longestTask } from './main-thread.ts';
+import { type Task, traced } from './trace.ts';
 
 const { values } = parseArgs({
   options: {
@@ -38,7 +38,6 @@ interface Run {
   readonly tokensPerSecond: number;
   /** Durations of its long tasks in milliseconds. */
   readonly tasks: readonly number[];
-  readonly causes: readonly string[];
 }
 
 /** Views of a text, with the place that is shown; the first is what the others are held beside. */
@@ -50,6 +49,9 @@ const VIEWS = [
   { name: 'Inside, middle', hash: '#inside', inside: true, scroll: 0.5 },
   { name: 'Inside, end', hash: '#inside', inside: true, scroll: 1 },
 ] as const;
+
+/** Runs that are traced for processor times. */
+const TRACED = 3;
 
 process.env.MARIANA_WEB_MODEL ??= fileURLToPath(new URL('../../../packages/model-stories/model', import.meta.url));
 const remove = await buildSite();
@@ -66,7 +68,8 @@ try {
 
 async function texts(): Promise<void> {
   const runs = new Map<string, Run[]>();
-  const cpu = new Map<string, number>();
+  const cpu = new Map<string, readonly Task[]>();
+  const drawn = new Map<string, number[]>();
   // One visitor has never looked inside, the other has; the rounds take turns between them.
   await using plain = await reader(false);
   await using curious = await reader(true);
@@ -80,13 +83,29 @@ async function texts(): Promise<void> {
     }
   }
   for (const view of VIEWS) {
-    cpu.set(view.name, await longestTask(browser, async () => void (await text(pageOf(view), view, 1))));
+    const page = pageOf(view);
+    const tasks: Task[] = [];
+    for (let seed = 1; seed <= TRACED; seed++) {
+      const trace = await traced(browser, page, () => text(page, view, seed));
+      tasks.push(...trace.tasks);
+      drawn.set(view.name, [...(drawn.get(view.name) ?? []), trace.processor]);
+    }
+    cpu.set(view.name, tasks);
   }
+  const first = await firstLooks();
+  cpu.set('first look inside', first);
   const rows = VIEWS.map(({ name, inside }) => {
     const own = runs.get(name)!;
     const beside = [VIEWS[0].name, ...(inside ? [VIEWS[2].name] : [])].map((base) => slowdown(runs.get(base)!, own));
-    return [name, ...figures(own), ms(cpu.get(name)!), ...(beside.length === 1 ? [...beside, ''] : beside)];
+    return [
+      name,
+      ...figures(own),
+      ...processor(cpu.get(name)!),
+      ms(median(drawn.get(name)!)),
+      ...(beside.length === 1 ? [...beside, ''] : beside),
+    ];
   });
+  rows.push(['first look inside, while it writes', '', '', '', ...processor(first), '', '', '']);
   print(
     `Texts of ${values.tokens} tokens at most, ${rounds} rounds`,
     [
@@ -95,12 +114,35 @@ async function texts(): Promise<void> {
       'longest task',
       'over 50 ms',
       'longest by processor time',
+      'over 50 ms by it',
+      'drawing, processor time a text',
       'slower than hidden',
       'than watched and hidden',
     ],
     rows,
   );
-  explain(runs);
+  explain(cpu);
+}
+
+/** Inside is opened for the first time while a text is being written: its code comes, and all pictures at once. */
+async function firstLooks(): Promise<Task[]> {
+  const tasks: Task[] = [];
+  for (let seed = 1; seed <= TRACED; seed++) {
+    await using visitor = await reader(false);
+    const { page } = visitor;
+    const view = { name: 'first', hash: '#generate', inside: false } as const;
+    const look = async () => {
+      const done = text(page, view, seed);
+      await page.locator('.token:not(.token-given)').nth(5).waitFor();
+      await page.evaluate(() => {
+        location.hash = '#inside';
+      });
+      await done;
+      await page.getByRole('heading', { name: 'Attention', exact: true }).waitFor();
+    };
+    tasks.push(...(await traced(browser, page, look)).tasks);
+  }
+  return tasks;
 }
 
 async function reader(looksInside: boolean): Promise<Visit> {
@@ -113,11 +155,13 @@ async function reader(looksInside: boolean): Promise<Visit> {
   return visitor;
 }
 
-async function text(page: Page, view: (typeof VIEWS)[number], seed: number): Promise<Run> {
+async function text(page: Page, view: { hash: string; scroll?: number }, seed: number): Promise<Run> {
   await go(page, '#generate');
   await page.getByLabel('Seed').fill(String(seed));
   await go(page, view.hash);
-  if ('scroll' in view) await page.evaluate((share) => scrollTo(0, share * document.body.scrollHeight), view.scroll);
+  if (view.scroll !== undefined) {
+    await page.evaluate((share) => scrollTo(0, share * document.body.scrollHeight), view.scroll);
+  }
   await page.waitForTimeout(300);
   await page.evaluate(() => globalThis.mariana.begin());
   await page.evaluate(async () => {
@@ -135,18 +179,22 @@ async function text(page: Page, view: (typeof VIEWS)[number], seed: number): Pro
     await ended;
   });
   const tasks = await page.evaluate(() => globalThis.mariana.end());
-  return { ...tasks, tokensPerSecond: await speed(page) };
+  return { tasks, tokensPerSecond: await speed(page) };
 }
 
 async function training(): Promise<void> {
   const runs = new Map<string, Run[]>();
-  const cpu = new Map<string, number>();
+  const cpu = new Map<string, readonly Task[]>();
   const views = ['hidden', 'Train'];
   for (let round = -1; round <= rounds; round++) {
     for (const view of round % 2 === 0 ? views : views.toReversed()) {
-      await using visitor = await visit(browser, site, { hash: `#train?size=small&steps=${steps}` });
+      // What is shown while the training is hidden is drawn before it.
+      await using visitor = await visit(browser, site, { hash: '#model-card' });
       const { page } = visitor;
       await watchTasks(page);
+      await page.locator('.chart svg').nth(3).waitFor();
+      await go(page, `#train?size=small&steps=${steps}`);
+      await page.getByRole('button', { name: 'Start training' }).waitFor();
       const learn = async () => {
         await page.getByRole('button', { name: 'Start training' }).click();
         await page.locator('.standing').waitFor();
@@ -157,7 +205,7 @@ async function training(): Promise<void> {
           .waitFor({ state: 'attached', timeout: 600_000 });
       };
       if (round === rounds) {
-        cpu.set(view, await longestTask(browser, learn));
+        cpu.set(view, (await traced(browser, page, learn)).tasks);
         continue;
       }
       await learn();
@@ -165,20 +213,28 @@ async function training(): Promise<void> {
       await go(page, '#train');
       const said = await page.locator('.standing-figures').textContent();
       const tokensPerSecond = Number(/Speed([\d,]+) tokens/.exec(said ?? '')![1]!.replaceAll(',', ''));
-      if (round >= 0) runs.set(view, [...(runs.get(view) ?? []), { ...tasks, tokensPerSecond }]);
+      if (round >= 0) runs.set(view, [...(runs.get(view) ?? []), { tasks, tokensPerSecond }]);
     }
   }
   print(
     `Training of ${steps} steps, ${rounds} rounds`,
-    ['view', 'tokens/s', 'longest task', 'over 50 ms', 'longest by processor time', 'slower than hidden'],
+    [
+      'view',
+      'tokens/s',
+      'longest task',
+      'over 50 ms',
+      'longest by processor time',
+      'over 50 ms by it',
+      'slower than hidden',
+    ],
     views.map((name) => [
       name,
       ...figures(runs.get(name)!),
-      ms(cpu.get(name)!),
+      ...processor(cpu.get(name)!),
       slowdown(runs.get('hidden')!, runs.get(name)!),
     ]),
   );
-  explain(runs);
+  explain(cpu);
 }
 
 async function go(page: Page, hash: string): Promise<void> {
@@ -195,58 +251,31 @@ async function speed(page: Page): Promise<number> {
 
 interface Watch {
   begin(): void;
-  end(): { readonly tasks: readonly number[]; readonly causes: readonly string[] };
+  end(): readonly number[];
 }
 declare global {
   var mariana: Watch;
 }
 
-/** Notes tasks of more than 50 ms, as the browser reports them, and what scripts did in frames that took so long. */
+/** Notes tasks of more than 50 ms, as the browser reports them. */
 async function watchTasks(page: Page): Promise<void> {
   await page.evaluate(() => {
     let since = 0;
     const durations: number[] = [];
-    const causes: string[] = [];
     const take = (entries: PerformanceEntryList) => {
       for (const { startTime, duration } of entries) if (startTime >= since) durations.push(duration);
     };
-    const takeFrames = (entries: PerformanceEntryList) => {
-      for (const entry of entries) {
-        if (entry.startTime < since) continue;
-        const { scripts = [], styleAndLayoutStart = 0 } = entry as PerformanceEntry & {
-          scripts?: readonly {
-            duration: number;
-            invoker: string;
-            sourceFunctionName: string;
-            forcedStyleAndLayoutDuration: number;
-          }[];
-          styleAndLayoutStart?: number;
-        };
-        const said = scripts.map(
-          ({ duration, invoker, sourceFunctionName, forcedStyleAndLayoutDuration: forced }) =>
-            `${Math.round(duration)} ms ${invoker} ${sourceFunctionName}${forced > 1 ? ` (layout ${Math.round(forced)} ms)` : ''}`,
-        );
-        const layout = Math.round(entry.startTime + entry.duration - styleAndLayoutStart);
-        causes.push(`frame of ${Math.round(entry.duration)} ms, ${layout} ms of it from layout on: ${said.join('; ')}`);
-      }
-    };
-    const watch = (type: string, handle: (entries: PerformanceEntryList) => void) => {
-      const observer = new PerformanceObserver((list) => handle(list.getEntries()));
-      observer.observe({ type });
-      return observer;
-    };
-    const own = [watch('longtask', take), watch('long-animation-frame', takeFrames)] as const;
+    const observer = new PerformanceObserver((list) => take(list.getEntries()));
+    observer.observe({ type: 'longtask' });
     globalThis.mariana = {
       begin() {
-        for (const observer of own) observer.takeRecords();
+        observer.takeRecords();
         durations.length = 0;
-        causes.length = 0;
         since = performance.now();
       },
       end() {
-        take(own[0].takeRecords());
-        takeFrames(own[1].takeRecords());
-        return { tasks: [...durations], causes: [...causes] };
+        take(observer.takeRecords());
+        return [...durations];
       },
     };
   });
@@ -279,8 +308,17 @@ function print(title: string, heads: readonly string[], rows: readonly (readonly
   console.log(`\n${title}\n\n${line(heads)}\n${line(heads.map(() => '---'))}\n${rows.map(line).join('\n')}`);
 }
 
-function explain(runs: ReadonlyMap<string, readonly Run[]>): void {
+function processor(tasks: readonly Task[]): string[] {
+  const times = tasks.map(({ milliseconds }) => milliseconds);
+  return [ms(times.reduce((most, time) => Math.max(most, time), 0)), String(times.filter((time) => time > 50).length)];
+}
+
+/** What the longest tasks of each view did. */
+function explain(cpu: ReadonlyMap<string, readonly Task[]>): void {
   if (!values.explain) return;
-  for (const [name, own] of runs)
-    for (const cause of own.flatMap((run) => run.causes)) console.log(`${name}: ${cause}`);
+  for (const [view, tasks] of cpu) {
+    for (const { milliseconds, parts } of tasks.toSorted((a, b) => b.milliseconds - a.milliseconds).slice(0, 3)) {
+      console.log(`${view}: ${ms(milliseconds)}: ${parts.slice(0, 6).join('; ')}`);
+    }
+  }
 }

@@ -42,7 +42,7 @@ export interface PlaneProps {
 }
 
 /** Pixels that a number on an axis takes. */
-const TICK = { across: 64, down: 40 };
+const TICK = { across: 56, down: 28 };
 
 export function Plane({ x, y, height, margin, label, children }: PlaneProps) {
   const box = useRef<HTMLDivElement>(null);

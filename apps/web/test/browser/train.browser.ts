@@ -172,44 +172,7 @@ describe('a run', () => {
     }
     expect(found).toEqual([]);
   });
-
-  test('never holds the page up for more than 50 ms', async () => {
-    await using visitor = await open(30);
-    const { page } = visitor;
-    await start(page);
-    // The library of charts is being fetched and run: from here on the page is as it stays.
-    await page.locator('.run-figures .chart svg').waitFor();
-    await browser.startTracing(page, { categories: ['toplevel', 'devtools.timeline'] });
-    await heading(page, 'Trained');
-    const tasks = mainThreadTasks(await browser.stopTracing());
-    expect(tasks.length).toBeGreaterThan(30);
-    expect(tasks.filter((milliseconds) => milliseconds > 50)).toEqual([]);
-  });
 });
-
-/**
- * Milliseconds of each task of the page's main thread, by the time that the processor spent on it: how long it took by the
- * clock says as much of whatever else the machine does.
- */
-function mainThreadTasks(trace: Buffer): number[] {
-  interface TraceEvent {
-    readonly ph: string;
-    readonly name: string;
-    readonly pid: number;
-    readonly tid: number;
-    readonly tdur?: number;
-    readonly args: { readonly name?: string };
-  }
-  const { traceEvents } = JSON.parse(trace.toString()) as { traceEvents: readonly TraceEvent[] };
-  const isMain = new Set(
-    traceEvents
-      .filter(({ name, args }) => name === 'thread_name' && args.name === 'CrRendererMain')
-      .map(({ pid, tid }) => `${pid}:${tid}`),
-  );
-  return traceEvents
-    .filter(({ ph, name, pid, tid }) => ph === 'X' && name.endsWith('RunTask') && isMain.has(`${pid}:${tid}`))
-    .map(({ tdur = 0 }) => tdur / 1000);
-}
 
 describe('what goes wrong', () => {
   test('a text that is too short is told before anything is computed, and another one can be given', async () => {

@@ -66,6 +66,9 @@ test('inside: each token has its experts, attention and cache, and every place k
   await page.getByText(/tokens take .* of cache.*plain attention .*times as much/).waitFor();
   await page.getByText(/head 0 of layer 0 looks most at/).waitFor();
   await page.getByText(/Of \d+ drafts \d+ were right/).waitFor();
+  await page
+    .getByText(/Attention of this layer takes .* KiB here.*over 16\.0 MiB the oldest tokens' is let go/)
+    .waitFor();
   await page.getByRole('button', { name: 'Head 1' }).click();
   await page.getByText(/head 1 of layer 0 looks most at/).waitFor();
   await page.getByRole('group', { name: 'Layer' }).getByRole('button', { name: '2' }).click();
