@@ -9,7 +9,7 @@
  */
 import { decodeBf16 } from './formats';
 import { exp1, exp4 } from './math';
-import { arg, argF, argPtr, madd, max4, sum4, sums4, zero } from './simd';
+import { arg, argF, argPtr, joined, madd, max4, sum4, sums4, zero } from './simd';
 import { SCRATCH_WORK } from './scratch';
 
 export const HEADS: i32 = 16;
@@ -171,12 +171,6 @@ function scores4x2(q0: usize, bytes: usize, k0: usize, k1: usize, out: usize, la
     v128.store64_lane(to, s, 0);
     v128.store64_lane(to, s, 1, BLOCK * 4);
   }
-}
-
-// @ts-ignore: decorator
-@inline
-function joined(at: usize): v128 {
-  return f32x4.add(v128.load(at), v128.load(at, 16));
 }
 
 /** The scores of query i to weights, with the rescaling of what it has summed so far. */

@@ -42,6 +42,13 @@ export function sums4(a: v128, b: v128, c: v128, d: v128): v128 {
   return f32x4.add(v128.shuffle<f32>(ab, cd, 0, 1, 4, 5), v128.shuffle<f32>(ab, cd, 2, 3, 6, 7));
 }
 
+/** The sum of two neighbouring vectors in memory, where an engine that joins vectors has put them as one. */
+// @ts-ignore: decorator
+@inline
+export function joined(at: usize): v128 {
+  return f32x4.add(v128.load(at), v128.load(at, 16));
+}
+
 /** The largest lane, as signed integers; the bits of floats without their sign are ordered like them, NaN above all. */
 // @ts-ignore: decorator
 @inline

@@ -105,7 +105,8 @@ export function matmulDense(job: Job, o: MatmulDense): void {
     .word(o.accumulate ? 1 : 0)
     .word(w.scales ?? 0)
     .word(scaleStride)
-    .word(stride);
+    .word(stride)
+    .word(job.arena.wide ? 1 : 0);
 }
 
 /** y[tokens, cols] = x[tokens, rows] W[rows, cols]: a stored F32 or BF16 matrix the other way round, for few tokens. */
