@@ -20,7 +20,7 @@ export interface WebGpuOptions<Tf extends TfNamespace = TfNamespace> extends Ada
   readonly weights?: WebGpuWeights;
   /**
    * Put operations of a decode step off until it is known what they are part of, and make one dispatch of several: about
-   * half as many for a token. Default false.
+   * a third as many for a token. Default true.
    */
   readonly fuse?: boolean;
 }

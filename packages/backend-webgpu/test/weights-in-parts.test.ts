@@ -1,8 +1,10 @@
 /** Weights that are larger than a device binds at once are cut, and nobody sees it. */
 import { MemorySource, quantizeBlocks, viewAsBytes, type WeightSource } from '@mariana/core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { FusingBackend } from '../src/fusion/fusing-backend.ts';
 import { type WebGpuBackend, webgpu } from '../src/index.ts';
 import { linear, matrixOf, weightRows } from '../src/ops/linear.ts';
+import { mixture } from '../src/ops/mixture.ts';
 import { WebGpuWeight } from '../src/weights/gpu-weight.ts';
 import { loadStack, type WeightMemory } from '../src/weights/load-weights.ts';
 
@@ -89,6 +91,34 @@ describe.each([
       weight.dispose();
     }
   });
+});
+
+test('experts in several buffers make of their tokens what they make in one', async () => {
+  const [tokens, perToken, count, hidden, width] = [2, 3, 5, 40, 12];
+  const stacks = async (maxBytes: number) => {
+    const load = (shape: readonly [number, number]) =>
+      loadStack(
+        memoryOf(maxBytes),
+        Array.from({ length: count }, () => f32(...shape)),
+        'native',
+      );
+    const [gate, up, down] = [await load([width, hidden]), await load([width, hidden]), await load([hidden, width])];
+    const config = { weights: { format: 'f32', scaleBlock: [1, 0] }, hidden, width } as const;
+    return { gate, up, down, config, experts: count };
+  };
+  const [whole, cut] = [await stacks(2 ** 20), await stacks(2 * 4 * hidden * width)];
+  expect([whole.down.parts.length, cut.down.parts.length]).toEqual([1, 3]);
+  const device = backend as FusingBackend;
+  const weights = new Int32Array(Float32Array.of(0.5, 2, -1, 1, 0.25, 3).buffer);
+  const choice = Int32Array.from([4, 0, 2, 1, 3, 4].flatMap((expert, slot) => [expert, weights[slot]!]));
+  using chosen = backend.upload(choice, [tokens, perToken, 2]);
+  using x = backend.upload(values(tokens * hidden), [tokens, hidden]);
+  using residual = backend.upload(values(tokens * hidden), [tokens, hidden]);
+  using expected = mixture(device, { x, choice: chosen, stacks: whole }, null, residual);
+  using actual = mixture(device, { x, choice: chosen, stacks: cut }, null, residual);
+  const [a, b] = [(await actual.read()) as Float32Array, (await expected.read()) as Float32Array];
+  const largest = Math.max(...b.map(Math.abs));
+  for (const [i, value] of b.entries()) expect(Math.abs(a[i]! - value)).toBeLessThan(1e-5 * largest);
 });
 
 test('a row that is over the limit is refused, and nothing is left', async () => {

@@ -78,6 +78,7 @@ export class FusingBackend<T extends TfTensor = TfTensor> extends WebGpuBackend<
   override rmsNorm(x: Tensor, weight: Tensor, epsilon: number): Tensor {
     const fits = weight.rank === 1 && weight.dtype === 'f32' && weight.shape[0] === x.shape.at(-1);
     if (!fits || weight.backend !== this || !this.#isFew(x)) return super.rmsNorm(x, weight, epsilon);
+    this.own(x, weight);
     return this.#putOff({ kind: 'norm', x: this.#handle(x), weight: this.#handle(weight), epsilon }, x.shape);
   }
 
@@ -86,6 +87,7 @@ export class FusingBackend<T extends TfTensor = TfTensor> extends WebGpuBackend<
     const fits = (angles: Tensor) =>
       angles.backend === this && angles.dtype === 'f32' && `${angles.shape}` === `${[tokens, width! / 2]}`;
     if (x.rank !== 3 || this.#planOf(x)?.kind !== 'slice' || !fits(cos) || !fits(sin)) return super.rotary(x, cos, sin);
+    this.own(x, cos, sin);
     const plan = { kind: 'rotary', x: this.#handle(x), cos: this.#handle(cos), sin: this.#handle(sin) } as const;
     return this.#putOff(plan, x.shape);
   }
@@ -99,6 +101,7 @@ export class FusingBackend<T extends TfTensor = TfTensor> extends WebGpuBackend<
     if (!fits || b.backend !== this || b.dtype !== 'f32' || a.dtype !== 'f32' || !isPart(b) || a.size * b.size === 0) {
       return super.concat(tensors, axis);
     }
+    this.own(a, b);
     const plan = { kind: 'concat', parts: [this.#handle(a), this.#handle(b)], axis: at } as const;
     return this.#putOff(plan, a.shape.with(at, a.shape[at]! + b.shape[at]!));
   }
@@ -123,6 +126,7 @@ export class FusingBackend<T extends TfTensor = TfTensor> extends WebGpuBackend<
       const plan = this.#planOf(product);
       if (plan?.kind !== 'linear' || plan.residuals.length === MOST_RESIDUALS) continue;
       if (other.backend !== this || other.dtype !== 'f32' || other === product) continue;
+      this.own(other);
       const residuals = [...plan.residuals, other].map((residual) => this.#handle(residual));
       return this.#putOff({ ...plan, x: this.#handle(plan.x), residuals }, a.shape);
     }
