@@ -294,9 +294,9 @@ export class Session implements Disposable {
     if (draft === undefined) return this.#setLogits(await NextLogits.of(logits));
     const { vocabSize } = this.model.config;
     const rows = await logits.floats();
-    this.#setLogits(new NextLogits(rows.slice(0, vocabSize)));
+    this.#setLogits(new NextLogits(rows.subarray(0, vocabSize)));
     this.#drafted++;
-    this.#ahead = { draft, logits: rows.slice(vocabSize) };
+    this.#ahead = { draft, logits: rows.subarray(vocabSize) };
   }
 
   #setLogits(logits: NextLogits | undefined): void {

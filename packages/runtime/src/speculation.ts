@@ -12,7 +12,6 @@
  */
 import type { Tensor } from '@mariana/core';
 import type { LatentCache, MultiTokenPrediction } from '@mariana/layers';
-import { argmax } from './sampling/sample.ts';
 
 /** How drafting went. */
 export interface SpeculationStats {
@@ -74,7 +73,11 @@ export class Speculation implements Disposable {
     using logits = output.logits;
     this.#dropStates(count);
     this.#rows += count;
-    return this.#rows === tokens.length - 1 ? argmax(await logits.floats()) : null;
+    if (this.#rows !== tokens.length - 1) return null;
+    const best = backend.topK(logits, 1);
+    using _values = best.values;
+    using ids = best.indices;
+    return (await ids.integers())[0]!;
   }
 
   /** Forgets everything from position `length` on. */

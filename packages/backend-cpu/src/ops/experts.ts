@@ -2,7 +2,7 @@
  * Routed experts: tokens are listed by expert, and the products of all experts of a step run as one job, with as many
  * tokens each as were sent there. Decoding is the case of one token.
  */
-import { type ExpertWeights, groupByExpert, type Routing, type Tensor } from '@mariana/core';
+import { type ExpertWeights, groupByExpert, type Routing, type Tensor, type Weight } from '@mariana/core';
 import type { CpuBackend } from '../cpu-backend.ts';
 import {
   type ActivationShape,
@@ -46,16 +46,17 @@ export function experts(
   const indices = backend.view(routing.indices) as Int32Array;
   const groups = groupByExpert(indices, topK, weights.gate.length);
 
+  const width = weights.gate[0]!.shape[0];
   const work: ExpertWork[] = [];
   let first = 0;
   for (const { expert, slots } of groups) {
-    const [gate, up, down] = [weights.gate, weights.up, weights.down].map((list) => placeOf(backend, list[expert]!));
+    const gate = placed(backend, weights.gate[expert], width, hidden, work[0]?.gate);
+    const up = gate && placed(backend, weights.up[expert], width, hidden, gate);
+    const down = gate && placed(backend, weights.down[expert], hidden, width, gate);
     if (!gate || !up || !down) return null;
     work.push({ gate, up, down, first, count: slots.length });
     first += slots.length;
   }
-  const width = weights.gate[0]!.shape[0];
-  if (!fitTogether(work, weights, hidden, width)) return null;
 
   const { arena } = work[0]!.gate;
   const out = backend.output([tokens, hidden]);
@@ -71,15 +72,18 @@ export function experts(
   return out;
 }
 
-/** Whether all matrices have the expected shape and lie in one arena in one format. */
-function fitTogether(work: readonly ExpertWork[], weights: ExpertWeights, hidden: number, width: number): boolean {
-  const shapes = (list: ExpertWeights['gate'], out: number, inputs: number) =>
-    list.every(({ shape }) => shape[0] === out && shape[1] === inputs);
-  if (!shapes(weights.gate, width, hidden) || !shapes(weights.up, width, hidden)) return false;
-  if (!shapes(weights.down, hidden, width)) return false;
-  const places = work.flatMap(({ gate, up, down }) => [gate, up, down]);
-  const [{ arena, layout }] = places as [PlacedWeight];
-  return places.every((place) => place.arena === arena && place.layout.matrix.format === layout.matrix.format);
+/** Where a matrix lies; null if it has another shape, or another arena or format than one before it. */
+function placed(
+  backend: CpuBackend,
+  weight: Weight | undefined,
+  out: number,
+  inputs: number,
+  like: PlacedWeight | undefined,
+): PlacedWeight | null {
+  if (weight === undefined || weight.shape[0] !== out || weight.shape[1] !== inputs) return null;
+  const place = placeOf(backend, weight);
+  if (place === null || like === undefined) return place;
+  return place.arena === like.arena && place.layout.matrix.format === like.layout.matrix.format ? place : null;
 }
 
 /** Three lists of one entry a slot: tokens by expert; where each choice of each token stands in it; routing weights. */

@@ -35,6 +35,7 @@ export class Arena {
   readonly #maximum: number;
   /** Everything at and above this was never handed out. */
   #top = RESERVED;
+  /** Sizes of blocks by address, negative while one waits in `#bySize`: an entry that stays costs less than one that goes. */
   readonly #sizes = new Map<number, number>();
   /** Freed blocks by size, not yet merged. */
   readonly #bySize = new Map<number, number[]>();
@@ -117,13 +118,13 @@ export class Arena {
    */
   free(at: number): void {
     const size = this.#sizes.get(at);
-    if (size === undefined) {
+    if (size === undefined || size < 0) {
       throw new MarianaError(
         'INVALID_ARGUMENT',
         `Nothing is allocated at ${at} of arena ${this.index} (freed twice?).`,
       );
     }
-    this.#sizes.delete(at);
+    this.#sizes.set(at, -size);
     this.#used -= size;
     const list = this.#bySize.get(size);
     if (list) list.push(at);
@@ -185,7 +186,12 @@ export class Arena {
   /** Joins all freed blocks that touch, and gives the last one back to the untouched end. */
   #merge(): void {
     const blocks = [...this.#free];
-    for (const [size, list] of this.#bySize) for (const at of list) blocks.push({ at, size });
+    for (const [size, list] of this.#bySize) {
+      for (const at of list) {
+        blocks.push({ at, size });
+        this.#sizes.delete(at);
+      }
+    }
     this.#bySize.clear();
     blocks.sort((a, b) => a.at - b.at);
     const merged: { at: number; size: number }[] = [];

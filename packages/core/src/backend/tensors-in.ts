@@ -3,6 +3,7 @@ import { Tensor } from './tensor.ts';
 
 /** Tensors in a value: itself, or in arrays, maps and plain objects, nested at will and even in circles. */
 export function tensorsIn(value: unknown): Set<Tensor> {
+  if (value instanceof Tensor) return new Set([value]);
   const found = new Set<Tensor>();
   const seen = new Set<unknown>();
   const visit = (item: unknown): void => {

@@ -3,7 +3,17 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { checkSampling, type SamplingOptions } from './options.ts';
 import { seededRandom } from './random.ts';
-import { argmax, biasLogits, candidates, draw, logSoftmax, penalizeRepetition, sample, topTokens } from './sample.ts';
+import {
+  argmax,
+  biasLogits,
+  candidates,
+  draw,
+  logprobOf,
+  logSoftmax,
+  penalizeRepetition,
+  sample,
+  topTokens,
+} from './sample.ts';
 
 const f32 = (...values: number[]) => Float32Array.from(values);
 
@@ -82,6 +92,15 @@ describe('by hand', () => {
     const logits = f32(1, 2, 3);
     biasLogits(logits, { 0: 10, 2: Number.NEGATIVE_INFINITY });
     expect(logits).toEqual(f32(11, 2, Number.NEGATIVE_INFINITY));
+  });
+
+  test('the log probability of one token is that of all, to the last digit', () => {
+    const rows = fc.array(fc.float({ noNaN: true, noDefaultInfinity: true }), { minLength: 1, maxLength: 50 });
+    fc.assert(
+      fc.property(rows, (row) => {
+        expect(row.map((_, id) => logprobOf(row, id))).toEqual([...logSoftmax(row)]);
+      }),
+    );
   });
 
   test('argmax takes the first of equals', () => {

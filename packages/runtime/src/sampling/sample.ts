@@ -22,19 +22,17 @@ export function logSoftmax(logits: ArrayLike<number>): Float64Array {
   return shiftedLogSoftmax(logits, 1);
 }
 
+/** One element of `logSoftmax`, which has the same digits and takes no array. */
+export function logprobOf(logits: ArrayLike<number>, id: number): number {
+  const max = finiteMax(logits);
+  let sum = 0;
+  for (let i = 0; i < logits.length; i++) sum += Math.exp(logits[i]! - max);
+  return logits[id]! - max - Math.log(sum);
+}
+
 /** log softmax of logits / temperature. The largest is taken off before the division, which may overflow. */
 function shiftedLogSoftmax(logits: ArrayLike<number>, temperature: number): Float64Array {
-  let max = Number.NEGATIVE_INFINITY;
-  for (let i = 0; i < logits.length; i++) {
-    const logit = logits[i]!;
-    if (!(logit < Number.POSITIVE_INFINITY)) {
-      throw new MarianaError('BACKEND_FAILED', `the logit of token ${i} is ${logit}; are the weights damaged?`);
-    }
-    if (logit > max) max = logit;
-  }
-  if (max === Number.NEGATIVE_INFINITY) {
-    throw new MarianaError('BACKEND_FAILED', 'no token is possible: every logit is minus infinity; is a bias on all?');
-  }
+  const max = finiteMax(logits);
   const logprobs = new Float64Array(logits.length);
   let sum = 0;
   for (let i = 0; i < logprobs.length; i++) {
@@ -45,6 +43,20 @@ function shiftedLogSoftmax(logits: ArrayLike<number>, temperature: number): Floa
   const shift = Math.log(sum);
   for (let i = 0; i < logprobs.length; i++) logprobs[i]! -= shift;
   return logprobs;
+}
+
+/** The largest logit. @throws MarianaError as `logSoftmax` does */
+function finiteMax(logits: ArrayLike<number>): number {
+  let max = Number.NEGATIVE_INFINITY;
+  for (let i = 0; i < logits.length; i++) {
+    const logit = logits[i]!;
+    if (!(logit < Number.POSITIVE_INFINITY)) {
+      throw new MarianaError('BACKEND_FAILED', `the logit of token ${i} is ${logit}; are the weights damaged?`);
+    }
+    if (logit > max) max = logit;
+  }
+  if (max > Number.NEGATIVE_INFINITY) return max;
+  throw new MarianaError('BACKEND_FAILED', 'no token is possible: every logit is minus infinity; is a bias on all?');
 }
 
 /** The `count` most probable tokens, best first. */

@@ -7,7 +7,7 @@ import type { AppendOptions, Session } from '../session.ts';
 import { candidatesWanted, chooseCandidate } from './choose-candidate.ts';
 import type { CheckedSamplingOptions } from './options.ts';
 import type { Random } from './random.ts';
-import { logSoftmax, sample, type TokenLogprob, topTokens } from './sample.ts';
+import { logprobOf, logSoftmax, sample, type TokenLogprob, topTokens } from './sample.ts';
 
 /** Where the best were too few, so many times as many are asked for next time. */
 const GROWTH = 4;
@@ -54,6 +54,7 @@ export class TokenChoice {
 
   #amongAll(logits: Float32Array): ChosenToken {
     const id = sample(logits, this.#session.tokens, this.#options, this.#random);
+    if (this.#alternatives === 0) return { id, logprob: logprobOf(logits, id), alternatives: [] };
     const logprobs = logSoftmax(logits);
     return { id, logprob: logprobs[id]!, alternatives: topTokens(logprobs, this.#alternatives) };
   }
