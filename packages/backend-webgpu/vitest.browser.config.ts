@@ -1,6 +1,6 @@
 /**
- * The same backend in a real Chromium without a window (`pnpm run test:page`), on the WebGPU driver in software that
- * it brings. Not a part of `npm test`: it has not been seen to its end on a driver in software yet.
+ * The same backend in a real Chromium without a window (`pnpm run test:browser`), on the WebGPU driver in software that
+ * it brings. Counted by `scripts/check.ts` like the other tests.
  */
 import { fileURLToPath } from 'node:url';
 import { playwright } from '@vitest/browser-playwright';
