@@ -4,8 +4,8 @@
  * in f32. Token blocks are walked outside of panels, so that both stay in the caches in a prefill.
  *
  * Arguments of both kernels: x (first record), recordBytes, w, scales, y, T, N, Kp, group, yStride, rows (list of
- * record numbers or 0), planes (1 or 2, QUAD only), offset (QUAD only), accumulate, wide (INT8 only: the engine joins
- * vectors to 256 bits). Units are panels.
+ * record numbers or 0), planes (1 or 2, QUAD only), offset (QUAD only), accumulate, wide (the engine joins vectors to
+ * 256 bits). Units are panels.
  */
 import { pair16x1, pair16x2, pair16x4, pair8x4 } from './int8-pair';
 import { quad16x1, quad16x2, quad8x4 } from './int8-quad';
