@@ -53,13 +53,21 @@ export class DecoderLayer extends Layer {
     );
   }
 
-  /** The residual stream, F32 [tokens, hidden_size], after this layer. */
+  /** The residual stream, F32 [tokens, hidden_size], after this layer; of the last token alone if only that is wanted. */
   async forward(x: Tensor, options: DecoderForwardOptions = {}): Promise<Tensor> {
     const { backend } = this;
     using attended = await this.#attend(x, options);
-    using h = backend.binary('add', x, attended);
+    using h = this.#addLast(x, attended);
     using fed = await this.#feed(h, options);
     return backend.binary('add', h, fed);
+  }
+
+  /** Adds to the last rows of x, of which there may be more. */
+  #addLast(x: Tensor, attended: Tensor): Tensor {
+    const { backend } = this;
+    const [rows, wanted] = [x.shape[0]!, attended.shape[0]!];
+    if (rows === wanted) return backend.binary('add', x, attended);
+    return backend.scope(() => backend.binary('add', backend.slice(x, 0, rows - wanted, rows), attended));
   }
 
   async #attend(x: Tensor, options: DecoderForwardOptions): Promise<Tensor> {

@@ -65,6 +65,13 @@ describe('MultiHeadLatentAttention', () => {
             start += chunk;
           }
           expect(cache.length).toBe(tokens);
+          cache.truncate(tokens - chunks.at(-1)!);
+          using part = backend.slice(x, 0, cache.length, tokens);
+          using last = await attention.forward(part, { cache, form, outputs: 'last' });
+          using expected = backend.slice(whole, 0, tokens - 1, tokens);
+          expect(last.shape).toEqual([1, 64]);
+          expect(await difference(last, expected)).toBeLessThan(1e-4);
+          expect(cache.length).toBe(tokens);
         }
       }),
       { numRuns: 25 },
@@ -156,6 +163,7 @@ describe('MultiHeadLatentAttention', () => {
     await expect(attention.forward(x, { batch: 2 })).rejects.toEqual(refused('SHAPE_MISMATCH'));
     await expect(attention.forward(x, { cache, batch: 3 })).rejects.toEqual(refused('INVALID_ARGUMENT'));
     await expect(attention.forward(x, { form: 'absorbed' })).rejects.toEqual(refused('INVALID_ARGUMENT'));
+    await expect(attention.forward(x, { outputs: 'last' })).rejects.toEqual(refused('INVALID_ARGUMENT'));
     using long = input(70, 64);
     await expect(attention.forward(long, { cache })).rejects.toEqual(refused('CONTEXT_EXCEEDED'));
     expect(cache.length).toBe(0);

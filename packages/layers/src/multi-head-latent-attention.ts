@@ -43,6 +43,11 @@ export interface AttentionForwardOptions {
   readonly batch?: number;
   /** Default `auto`. */
   readonly form?: AttentionForm;
+  /**
+   * Tokens whose output is wanted: `last` runs the last one alone, while all go into the cache; takes a cache. Default
+   * `all`.
+   */
+  readonly outputs?: 'all' | 'last';
   /** Rotary tables of the tokens of x, where the caller shares them between layers. Default: made here. */
   readonly rotary?: RotaryTables;
   /**
@@ -135,14 +140,17 @@ export class MultiHeadLatentAttention extends Layer {
    * Attention of every token of x to itself and to those before it.
    *
    * @param x - F32 [tokens, hidden_size], already normed.
-   * @returns F32 [tokens, hidden_size]; the caller owns it.
+   * @returns F32 [tokens or 1, hidden_size]; the caller owns it.
    * @throws MarianaError `SHAPE_MISMATCH`, `CONTEXT_EXCEEDED` if the cache is full.
    */
   async forward(x: Tensor, options: AttentionForwardOptions = {}): Promise<Tensor> {
     const { cache, batch = 1 } = options;
     const tokens = this.#checkInput(x, options);
     const start = cache?.length ?? 0;
-    const form = this.chooseForm(tokens / batch, start + tokens / batch, options);
+    // Tokens before the first whose output is wanted.
+    const skipped = options.outputs === 'last' ? Math.max(0, tokens - 1) : 0;
+    const queries = tokens - skipped;
+    const form = this.chooseForm(queries / batch, start + tokens / batch, options);
     if (form === 'absorbed') await this.#absorbed.prepare();
     const own = options.rotary ? undefined : this.rotaryEmbedding.tables(this.backend, start, tokens / batch, batch);
     const { backend } = this;
@@ -156,13 +164,14 @@ export class MultiHeadLatentAttention extends Layer {
     try {
       const rotary = options.rotary ?? own!;
       output = backend.scope(() => {
-        const query = this.#query(x, rotary);
+        const from = (tensor: Tensor) => (skipped === 0 ? tensor : backend.slice(tensor, 0, skipped, tokens));
+        const query = this.#query(from(x), { cos: from(rotary.cos), sin: from(rotary.sin) });
         const rows = this.#latentRows(x, rotary);
         const heads =
           cache === undefined
             ? this.#attendNaive(query, rows, { batch, queryStart: 0, watch })
-            : this.#attendCached(query, cache.append(rows), { form, queryStart: start, watch });
-        return this.#projections.output.forward(backend.reshape(heads, [tokens, heads.size / tokens]));
+            : this.#attendCached(query, cache.append(rows), { form, queryStart: start + skipped, watch });
+        return this.#projections.output.forward(backend.reshape(heads, [queries, heads.size / queries]));
       });
       if (seen !== undefined) await options.onAttention?.(seen);
       return output;
@@ -201,7 +210,7 @@ export class MultiHeadLatentAttention extends Layer {
     this.#absorbed.dispose();
   }
 
-  #checkInput(x: Tensor, { cache, batch = 1, form }: AttentionForwardOptions): number {
+  #checkInput(x: Tensor, { cache, batch = 1, form, outputs }: AttentionForwardOptions): number {
     const [tokens, width] = x.shape;
     if (x.rank !== 2 || tokens === undefined || width !== this.config.hiddenSize || tokens % batch !== 0) {
       throw new MarianaError(
@@ -212,6 +221,12 @@ export class MultiHeadLatentAttention extends Layer {
     if (cache !== undefined && batch !== 1) {
       throw new MarianaError('INVALID_ARGUMENT', 'MultiHeadLatentAttention: a cache holds one sequence; use batch 1');
     }
+    if (cache === undefined && outputs === 'last') {
+      throw new MarianaError(
+        'INVALID_ARGUMENT',
+        'MultiHeadLatentAttention: the last output alone needs a cache; pass one',
+      );
+    }
     if (cache === undefined && form === 'absorbed') {
       throw new MarianaError('INVALID_ARGUMENT', 'MultiHeadLatentAttention: the absorbed form reads a cache; pass one');
     }
@@ -219,7 +234,7 @@ export class MultiHeadLatentAttention extends Layer {
   }
 
   /** Queries [tokens, heads, nope + rope], the rope part rotated. */
-  #query(x: Tensor, rotary: RotaryTables): Tensor {
+  #query(x: Tensor, rotary: Pick<RotaryTables, 'cos' | 'sin'>): Tensor {
     const { backend, config } = this;
     const { query } = this.#projections;
     const flat =

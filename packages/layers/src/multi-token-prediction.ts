@@ -93,7 +93,7 @@ export class MultiTokenPrediction extends Layer {
   /**
    * Row i predicts the token after `nextIds[i]`.
    *
-   * @returns `hidden`: the module's residual stream, F32 [tokens, hidden_size]; `logits`: F32 [tokens or 1, vocab_size].
+   * @returns `hidden`: the module's residual stream, F32 [tokens or 1, hidden_size]; `logits`: F32 [tokens or 1, vocab_size].
    *   The caller owns both.
    */
   async forward(

@@ -59,7 +59,7 @@ export class RotaryEmbedding {
    * Rotates x, F32 [T, heads, dim], by the positions of the tables. The result is in interleaved order whatever the
    * order of the checkpoint, which no score depends on.
    */
-  apply(backend: Backend, x: Tensor, { cos, sin }: RotaryTables): Tensor {
+  apply(backend: Backend, x: Tensor, { cos, sin }: Pick<RotaryTables, 'cos' | 'sin'>): Tensor {
     if (this.parameters.interleave) return backend.rotary(x, cos, sin);
     const [tokens, heads, dim] = x.shape;
     if (tokens === undefined || heads === undefined || dim === undefined) {

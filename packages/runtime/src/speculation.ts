@@ -68,7 +68,7 @@ export class Speculation implements Disposable {
     const isAll = count === states.shape[0];
     using hidden = isAll ? backend.reshape(states, states.shape) : backend.slice(states, 0, 0, count);
     const cache = this.#cache.layer(this.#layer, this.#rows);
-    const output = await this.#module.forward({ nextIds, hidden }, { cache, logits: 'last' });
+    const output = await this.#module.forward({ nextIds, hidden }, { cache, logits: 'last', outputs: 'last' });
     using _hidden = output.hidden;
     using logits = output.logits;
     this.#dropStates(count);
