@@ -230,7 +230,12 @@ export abstract class TfjsStorage<T extends TfTensor = TfTensor> extends Backend
     const { deferred } = held;
     if (deferred === undefined) return;
     held.deferred = undefined;
-    held.tensor = deferred.make();
+    try {
+      held.tensor = deferred.make();
+    } catch (error) {
+      held.deferred = failed(error);
+      throw error;
+    }
   }
 
   /** Takes the `tf.Tensor` out of a tensor that nobody else has, which is disposed. */
@@ -338,4 +343,14 @@ export abstract class TfjsStorage<T extends TfTensor = TfTensor> extends Backend
     const message = cause instanceof Error ? cause.message : String(cause);
     return new MarianaError('BACKEND_FAILED', `${operation}: tfjs engine ${this.engine} failed: ${message}`, { cause });
   }
+}
+
+/** Values that could not be made, and never will be: whoever needs them is told why, however often. */
+function failed(error: unknown): Deferred {
+  return {
+    make() {
+      throw error;
+    },
+    drop() {},
+  };
 }

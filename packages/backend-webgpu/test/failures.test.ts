@@ -69,6 +69,17 @@ describe('sizes that a device does not have', () => {
 });
 
 describe('a device that is lost', () => {
+  test('what was put off until then fails whenever it is read, and can be disposed', async () => {
+    using x = backend.upload(Float32Array.of(3, 4), [1, 2]);
+    using weight = backend.upload(Float32Array.of(1, 1), [2]);
+    using y = backend.rmsNorm(x, weight, 0);
+    backend.device.destroy();
+    await backend.device.lost;
+    const failure = { name: 'MarianaError', code: 'BACKEND_FAILED', details: { lost: true } };
+    await expect(y.read()).rejects.toMatchObject(failure);
+    await expect(y.read()).rejects.toMatchObject(failure);
+  });
+
   test('the session says so, and can be rebuilt from its tokens on another', async () => {
     using model = await Model.load('tiny', { backend });
     const session = model.session();

@@ -35,7 +35,7 @@ export interface LinearPlan {
 }
 
 /** silu(gate x) * (up x). */
-export interface GatedPlan {
+interface GatedPlan {
   readonly kind: 'gated';
   readonly x: Tensor;
   readonly gate: WeightStack;
@@ -43,7 +43,7 @@ export interface GatedPlan {
 }
 
 /** What the chosen experts make of x. */
-export interface ExpertsPlan {
+interface ExpertsPlan {
   readonly kind: 'experts';
   readonly x: Tensor;
   readonly choice: Tensor;

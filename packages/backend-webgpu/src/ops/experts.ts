@@ -11,7 +11,7 @@ import { type StackPart, WebGpuWeight, type WeightStack } from '../weights/gpu-w
 import type { KernelDevice } from './device.ts';
 
 /** Up to here tokens seldom meet in an expert, and grouping them costs more than it saves. */
-export const FEW_TOKENS = 8;
+const FEW_TOKENS = 8;
 /** Most workgroups along an axis. */
 const MOST = 65535;
 /** Most experts that are grouped on the device. */
