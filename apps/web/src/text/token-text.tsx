@@ -3,9 +3,10 @@
  * at a token or moving to it with the arrow keys selects it; End follows the newest again.
  */
 import type { ReadonlySignal } from '@preact/signals';
-import { useLayoutEffect, useMemo, useRef } from 'preact/hooks';
+import { useEffect, useLayoutEffect, useMemo, useRef, useState } from 'preact/hooks';
 import { moment, select, shownToken, tokens } from '../state/text.ts';
 import { amountStep, isDark } from '../ui/colors.ts';
+import { drawing } from '../ui/draw-queue.ts';
 import { usePaced } from '../ui/paced.ts';
 import type { TextToken } from '../worker/model-api.ts';
 import { shownText } from './pieces.ts';
@@ -13,6 +14,9 @@ import './token-text.css';
 
 /** Tokens that are drawn together: while text comes only the last group is drawn anew. */
 const GROUP = 64;
+
+/** Groups that are put on the page in one turn: a long text comes in several. */
+const TURN = 6;
 
 export interface TokenTextProps {
   /** What a screen reader calls it. */
@@ -33,7 +37,16 @@ export function TokenText({ label, isWatched, probabilities = false, shares = nu
   const now = usePaced(moment, isWatched);
   const all = now.tokens;
   const shown = now.shown?.position ?? -1;
-  const groups = Array.from({ length: Math.ceil(all.length / GROUP) }, (_, index) => index * GROUP);
+  const [most, setMost] = useState(TURN);
+  const needed = Math.ceil(all.length / GROUP);
+  const groups = Array.from({ length: Math.min(needed, most) }, (_, index) => index * GROUP);
+
+  useEffect(() => {
+    if (needed <= most) return;
+    const key = {};
+    drawing().add(key, () => setMost(most + TURN));
+    return () => drawing().drop(key);
+  }, [needed > most, most]);
 
   useLayoutEffect(() => {
     if (!isMoving.current) return;

@@ -6,6 +6,7 @@
 import { useLayoutEffect, useRef } from 'preact/hooks';
 import { amountPixels, isDark } from './colors.ts';
 import './heat-map.css';
+import { Raster, type RasterShape, sizeOf } from './raster.ts';
 
 export interface HeatMapProps<T extends object> {
   /** What there is to see, one after the other; undefined where there is nothing (yet). */
@@ -16,6 +17,8 @@ export interface HeatMapProps<T extends object> {
   readonly room: number;
   /** Cells of an entry. */
   readonly cells: number;
+  /** Pixels of the image, at most, either way; where there are more cells, a pixel is the largest of some. Default: no limit. */
+  readonly most?: number;
   /** Writes the amounts of an entry (0 to 1) into an array that is NaN everywhere, which stays an empty cell. */
   readonly amounts: (entry: T, into: Float32Array) => void;
   /** Whatever amounts depend on beside the entry: all is drawn anew if it changes. */
@@ -35,32 +38,43 @@ export interface HeatMapProps<T extends object> {
 }
 
 /** What is on the canvas. */
-interface Painted {
+interface Painted<T extends object> {
+  readonly raster: Raster<T>;
   readonly image: ImageData;
   readonly pixels: Uint32Array;
-  readonly entries: (object | undefined)[];
   readonly of: readonly unknown[];
 }
 
 export function HeatMap<T extends object>(props: HeatMapProps<T>) {
-  const { along, room, cells, height, label, marked = null, markedRow = null, hasGrid = false, onPoint } = props;
+  const {
+    along,
+    room,
+    cells,
+    most = Number.POSITIVE_INFINITY,
+    height,
+    label,
+    marked = null,
+    markedRow = null,
+    hasGrid = false,
+    onPoint,
+  } = props;
   const canvas = useRef<HTMLCanvasElement>(null);
-  const painted = useRef<Painted | null>(null);
-  const rows = Math.max(1, along === 'rows' ? room : cells);
-  const columns = Math.max(1, along === 'rows' ? cells : room);
+  const painted = useRef<Painted<T> | null>(null);
+  const [rows, columns] = along === 'rows' ? [room, cells] : [cells, room];
   const dark = isDark.value;
+  const shape: RasterShape = { along, room, cells, most };
+  const { wide, tall } = sizeOf(shape);
 
   useLayoutEffect(() => {
     const context = canvas.current?.getContext('2d');
-    if (!context) return;
-    painted.current = paint(context, painted.current, rows, columns, dark, props);
+    if (context) painted.current = paint(context, painted.current, shape, dark, props);
   });
 
   const onPointerMove = (event: PointerEvent) => {
     if (!onPoint || !canvas.current) return;
-    const { left, top, width, height: tall } = canvas.current.getBoundingClientRect();
+    const { left, top, width, height: high } = canvas.current.getBoundingClientRect();
     const column = Math.floor(((event.clientX - left) / width) * columns);
-    const row = Math.floor(((event.clientY - top) / tall) * rows);
+    const row = Math.floor(((event.clientY - top) / high) * rows);
     if (column >= 0 && column < columns && row >= 0 && row < rows) onPoint(row, column);
   };
 
@@ -68,8 +82,8 @@ export function HeatMap<T extends object>(props: HeatMapProps<T>) {
     <div class="heat-map" style={{ height: `${height}px` }}>
       <canvas
         ref={canvas}
-        width={columns}
-        height={rows}
+        width={wide}
+        height={tall}
         {...(label === null ? { 'aria-hidden': true } : { role: 'img', 'aria-label': label })}
         onPointerMove={onPointerMove}
         onPointerDown={onPointerMove}
@@ -95,43 +109,44 @@ export function HeatMap<T extends object>(props: HeatMapProps<T>) {
 
 function paint<T extends object>(
   context: CanvasRenderingContext2D,
-  before: Painted | null,
-  rows: number,
-  columns: number,
+  before: Painted<T> | null,
+  shape: RasterShape,
   dark: boolean,
-  { entries, along, cells, amounts, of = [] }: HeatMapProps<T>,
-): Painted {
-  const depends = [dark, ...of];
+  { entries, amounts, of = [] }: HeatMapProps<T>,
+): Painted<T> {
+  const depends = [dark, ...Object.values(shape), ...of];
   const isSame =
     before !== null &&
-    before.image.width === columns &&
-    before.image.height === rows &&
     before.of.length === depends.length &&
     depends.every((value, index) => Object.is(value, before.of[index]));
-  const image = isSame ? before.image : context.createImageData(columns, rows);
-  const pixels = isSame ? before.pixels : new Uint32Array(image.data.buffer);
-  const known = isSame ? before.entries : [];
-  const scale = amountPixels(dark);
-  const values = new Float32Array(cells);
-  const [step, stride] = along === 'rows' ? [1, columns] : [columns, 1];
-  let [first, last] = [Number.POSITIVE_INFINITY, -1];
-  for (let index = 0; index < Math.max(entries.length, known.length); index++) {
-    const entry = entries[index];
-    if (entry === known[index]) continue;
-    values.fill(Number.NaN);
-    if (entry !== undefined) amounts(entry, values);
-    let at = index * stride;
-    for (const amount of values) {
-      pixels[at] = Number.isNaN(amount) ? 0 : scale[Math.round(255 * Math.min(1, Math.max(0, amount)))]!;
-      at += step;
-    }
-    known[index] = entry;
-    first = Math.min(first, index);
-    last = index;
+  const now = isSame ? before : begin<T>(context, shape, depends);
+  const { raster, image, pixels } = now;
+  const changed = raster.update(entries, amounts);
+  if (changed === null) {
+    if (!isSame) context.putImageData(image, 0, 0);
+    return now;
   }
-  known.length = entries.length;
-  if (!isSame) context.putImageData(image, 0, 0);
-  else if (last >= 0 && along === 'rows') context.putImageData(image, 0, 0, 0, first, columns, last - first + 1);
-  else if (last >= 0) context.putImageData(image, 0, 0, first, 0, last - first + 1, rows);
-  return { image, pixels, entries: known, of: depends };
+  const { first, last } = changed;
+  const [x, y, width, height] =
+    shape.along === 'rows' ? [0, first, raster.wide, last - first + 1] : [first, 0, last - first + 1, raster.tall];
+  const scale = amountPixels(dark);
+  for (let row = y; row < y + height; row++) {
+    for (let at = row * raster.wide + x, end = at + width; at < end; at++) {
+      const amount = raster.values[at]!;
+      pixels[at] = Number.isNaN(amount) ? 0 : scale[Math.round(255 * Math.min(1, Math.max(0, amount)))]!;
+    }
+  }
+  if (isSame) context.putImageData(image, 0, 0, x, y, width, height);
+  else context.putImageData(image, 0, 0);
+  return now;
+}
+
+function begin<T extends object>(
+  context: CanvasRenderingContext2D,
+  shape: RasterShape,
+  of: readonly unknown[],
+): Painted<T> {
+  const raster = new Raster<T>(shape);
+  const image = context.createImageData(raster.wide, raster.tall);
+  return { raster, image, pixels: new Uint32Array(image.data.buffer), of };
 }

@@ -11,11 +11,13 @@ import { isComputing } from './paced.ts';
 export interface InViewProps {
   /** Whether its place is shown. */
   readonly isActive: ReadonlySignal<boolean>;
+  /** Room for it until it is there, in CSS pixels. Default 320. */
+  readonly height?: number;
   /** @param isWatched - Whether it is to be kept up to date, for `usePaced`. */
   readonly children: (isWatched: ReadonlySignal<boolean>) => ComponentChildren;
 }
 
-export function InView({ isActive, children }: InViewProps) {
+export function InView({ isActive, height = 320, children }: InViewProps) {
   const box = useRef<HTMLDivElement>(null);
   const [isThere, setThere] = useState(false);
   const isInView = useSignal(true);
@@ -34,7 +36,7 @@ export function InView({ isActive, children }: InViewProps) {
   }, []);
   const isWatched = useComputed(() => isActive.value && (isInView.value || !isComputing.value));
   return (
-    <div class={isThere ? 'in-view' : 'in-view in-view-later'} ref={box}>
+    <div class="in-view" ref={box} style={isThere ? {} : { minHeight: `${height}px` }}>
       {isThere && children(isWatched)}
     </div>
   );

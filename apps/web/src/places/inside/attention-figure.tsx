@@ -6,6 +6,7 @@ import { moment } from '../../state/text.ts';
 import { visible } from '../../text/pieces.ts';
 import { TokenText } from '../../text/token-text.tsx';
 import { Figure } from '../../ui/figure.tsx';
+import { InView } from '../../ui/in-view.tsx';
 import { percent } from '../../ui/numbers.ts';
 import { usePaced } from '../../ui/paced.ts';
 import { HeadMap } from './head-map.tsx';
@@ -50,7 +51,9 @@ export function AttentionFigure({ model: { config }, isWatched }: InsideFigurePr
         ))}
       </fieldset>
       <div class="attention">
-        <Large head={head} layer={layer} isWatched={isWatched} />
+        <InView isActive={isWatched} height={400}>
+          {(isSeen) => <HeadMap head={head} height={320} layer={layer} isWatched={isSeen} />}
+        </InView>
         <TokenText
           label={`Attention of head ${head}, on the text`}
           isWatched={isWatched}
@@ -79,13 +82,6 @@ interface MapsProps {
 }
 
 /** The maps are drawn in turns of their own, not with the figure around them. */
-function Large({ head, layer, isWatched }: MapsProps) {
-  return useMemo(
-    () => <HeadMap head={head} height={320} layer={layer} isWatched={isWatched} />,
-    [head, layer, isWatched],
-  );
-}
-
 function Multiples({ head, heads, layer, isWatched }: MapsProps & { heads: number }) {
   return useMemo(
     () => (
@@ -99,7 +95,9 @@ function Multiples({ head, heads, layer, isWatched }: MapsProps & { heads: numbe
             onClick={() => show({ head: one })}
           >
             Head {one}
-            <HeadMap head={one} height={112} layer={layer} isWatched={isWatched} small />
+            <InView isActive={isWatched} height={112}>
+              {(isSeen) => <HeadMap head={one} height={112} layer={layer} isWatched={isSeen} small />}
+            </InView>
           </button>
         ))}
       </div>

@@ -34,6 +34,7 @@ export function HeadMap({ head, layer, height, isWatched, small = false }: HeadM
       along="rows"
       room={rows}
       cells={columns}
+      most={small ? 128 : 512}
       amounts={amounts}
       of={[head]}
       height={height}
