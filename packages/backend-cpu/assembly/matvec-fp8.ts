@@ -237,6 +237,8 @@ function dots2x2(w0: usize, w1: usize, xa: usize, K: i32, lanes: usize): void {
 }
 
 /** Four rows by two tokens, where the engine joins vectors to 256 bits. */
+// @ts-ignore: decorator
+@inline
 function dots4x2(w0: usize, w1: usize, w2: usize, w3: usize, xa: usize, K: i32, lanes: usize): void {
   let a0 = zero(), b0 = zero(), a1 = zero(), b1 = zero(), a2 = zero(), b2 = zero(), a3 = zero(), b3 = zero();
   let c0 = zero(), d0 = zero(), c1 = zero(), d1 = zero(), c2 = zero(), d2 = zero(), c3 = zero(), d3 = zero();

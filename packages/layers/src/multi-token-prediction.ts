@@ -108,7 +108,7 @@ export class MultiTokenPrediction extends Layer {
     const out = await this.decoder.forward(x, options);
     const logits = backend.scope(() => {
       const tokens = out.shape[0]!;
-      const rows = wanted === 'last' ? backend.slice(out, 0, Math.max(0, tokens - 1), tokens) : out;
+      const rows = wanted === 'last' && tokens > 1 ? backend.slice(out, 0, tokens - 1, tokens) : out;
       return this.head.forward(this.headNorm.forward(rows));
     });
     return { hidden: out, logits };

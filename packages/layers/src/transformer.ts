@@ -179,7 +179,7 @@ export class Transformer extends Layer {
   #finish(x: Tensor, wanted: 'all' | 'last' | 'none'): { hidden: Tensor; logits: Tensor | null } {
     const hidden = this.norm.forward(x);
     const tokens = hidden.shape[0]!;
-    const rows = wanted === 'last' ? this.backend.slice(hidden, 0, Math.max(0, tokens - 1), tokens) : hidden;
+    const rows = wanted === 'last' && tokens > 1 ? this.backend.slice(hidden, 0, tokens - 1, tokens) : hidden;
     return { hidden, logits: wanted === 'none' ? null : this.logits(rows) };
   }
 
