@@ -95,7 +95,7 @@ async function expectStep(bench: Workbench, { shapes, dtype, scale, seed }: Exam
   }
 }
 
-const matrix = fc.tuple(fc.integer({ min: 1, max: 50 }), fc.integer({ min: 1, max: 50 }));
+const matrix = fc.tuple(fc.integer({ min: 1, max: 24 }), fc.integer({ min: 1, max: 24 }));
 
 export const muonCases: readonly CaseDefinition[] = [
   property(
@@ -113,8 +113,8 @@ export const muonCases: readonly CaseDefinition[] = [
         { shapes: [[1, 1]], dtype: 'f32', scale: undefined, seed: 2 },
         // Wide, tall and square ones, and more of one shape than are moved at once.
         { shapes: [[7, 30], [30, 7], [16, 16], [7, 30]], dtype: 'f32', scale: 0.25, seed: 3 }, // biome-ignore format: one line
-        { shapes: new Array<Shape>(50).fill([24, 36]), dtype: 'f32', scale: undefined, seed: 4 },
-        { shapes: [[122, 125]], dtype: 'f32', scale: undefined, seed: 5 },
+        { shapes: new Array<Shape>(9).fill([40, 50]), dtype: 'f32', scale: undefined, seed: 4 },
+        { shapes: [[121, 122]], dtype: 'f32', scale: undefined, seed: 5 },
         { shapes: [[9, 20], [20, 9]], dtype: 'bf16', scale: 0.7, seed: 6 }, // biome-ignore format: one line
       ],
     },
