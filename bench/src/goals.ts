@@ -54,7 +54,7 @@ export function goals(results: Results): Goal[] {
       const [drafts, none] = [true, false].map(
         (has) => [storyTeller(format, has), t, TELL] as [string, number, string],
       );
-      compare(`stories with drafts against without, ${format}, ${t} t`, 1.15, drafts!, none!);
+      compare(`stories with drafts against without, ${format}, ${t} t`, 1, drafts!, none!);
     }
   }
   found.push(...trainGoals(results, threads));
