@@ -11,12 +11,17 @@ export function quoted(token: TokenPiece | TextToken): string {
 
 /** A token's text with its spaces and line ends made visible. */
 export function visible(text: string): string {
-  return text.replaceAll('\n', '↵').replaceAll('\t', '⇥').replace(/^ | $/g, '␣');
+  return spoken(text).replaceAll('\n', '↵').replaceAll('\t', '⇥').replace(/^ | $/g, '␣');
+}
+
+/** DeepSeek's marks, such as `<｜begin▁of▁sentence｜>`, in signs that every font has: `‹begin of sentence›`. */
+function spoken(text: string): string {
+  return text.replace(/^<｜(.+)｜>$/, (_, name: string) => `‹${name.replaceAll('▁', ' ')}›`);
 }
 
 /** What one sees of a token in the text; within a character that is not complete there is only a mark. */
 export function shownText({ text, name, logprob }: TextToken): string {
-  if (text !== '') return text;
+  if (text !== '') return spoken(text);
   return logprob === null || name.startsWith('‹') ? '·' : visible(name);
 }
 
