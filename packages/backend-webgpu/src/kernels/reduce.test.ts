@@ -66,19 +66,26 @@ test('softmax of rows; nothing but minus infinity gives NaN', async () => {
   expect(actual.subarray(2 * length).every(Number.isNaN)).toBe(true);
 });
 
-test('log-sum-exp at its place in the rows of another result', async () => {
-  const y = bench.buffer(new Float32Array(rows * 4).fill(5));
+test('log-sum-exp below the maximum, as it is and scaled, at its place in the rows of another result', async () => {
+  const scale = 0.625;
+  const y = bench.buffer(new Float32Array(rows * 5).fill(5));
   const data = x.slice();
   data[2 * length + 3] = Number.POSITIVE_INFINITY;
   await bench.run(logSumExpKernel(), {
     shape: { rows },
     buffers: { x: bench.buffer(data), y },
-    uniforms: { rows, length, stride: 4, place: 2 },
+    uniforms: { rows, length, stride: 5, place: 2, scale },
   });
   const actual = await bench.floats(y);
-  const expected = rowsOf(x).map((row) => Math.log(row.reduce((sum, value) => sum + Math.exp(value), 0)));
-  const found = [actual[2]!, actual[6]!];
-  expect(worst(found, expected.slice(0, 2), (i) => (length + 80) * U + 4 * U * Math.abs(expected[i]!))).toBeLessThan(1);
-  expect(actual[10]).toBeNaN();
-  expect([actual[0], actual[1], actual[3], actual[11]]).toEqual([5, 5, 5, 5]);
+  const expected = rowsOf(x)
+    .slice(0, 2)
+    .flatMap((row) => {
+      const top = Math.max(...row);
+      const sumOf = (by: number) => row.reduce((sum, value) => sum + Math.exp((value - top) * by), 0);
+      return [Math.log(sumOf(1)), Math.log(sumOf(scale))];
+    });
+  const found = [actual[2]!, actual[3]!, actual[7]!, actual[8]!];
+  expect(worst(found, expected, (i) => (length + 80) * U + 4 * U * Math.abs(expected[i]!))).toBeLessThan(1);
+  expect([actual[12], actual[13]]).toEqual([Number.NaN, Number.NaN]);
+  expect([actual[0], actual[1], actual[4], actual[14]]).toEqual([5, 5, 5, 5]);
 });
