@@ -74,7 +74,7 @@ interface Step {
   readonly load: Readonly<Record<string, readonly number[]>>;
 }
 
-/** Steps whose loads are counted together: some 100,000 tokens, for what one batch is about sways its experts. */
+/** Steps whose loads are counted together: some 25,000 tokens, for what one batch of 512 is about sways its experts. */
 const WINDOW = 50;
 
 /** Trains, or finds what was trained, and gives what each step measured. */
@@ -84,15 +84,15 @@ function run(name: string, ...flags: string[]): Step[] {
     config: CONFIG,
     vocab: CONFIG.vocab_size,
     steps,
-    batch: 32,
+    batch: 8,
     sequence: 64,
-    lr: 0.002,
-    minLr: 0,
+    lr: 0.003,
+    minLr: 0.0003,
     warmup: 100,
     seed: 1,
     threads: Number(options.threads),
   };
-  const folder = join(cacheFolder(), 'training', `${name}-${steps}x${settings.batch * settings.sequence}`);
+  const folder = join(cacheFolder(), 'training', `${name}-${steps}`);
   mkdirSync(folder, { recursive: true });
   const file = join(folder, 'settings.json');
   writeFileSync(file, JSON.stringify(settings));
