@@ -77,13 +77,16 @@ describe('while something computes', () => {
     queue.isSparing = () => true;
   });
 
-  test('drawing takes a 25th of the time', async () => {
-    add('a', 4);
+  test.each([
+    ['takes a 25th of the time', 20, 480],
+    ['comes five times a second at most', 1, 200],
+  ])('drawing %s', async (_, milliseconds, rest) => {
+    add('a', milliseconds);
     await frame();
-    add('a', 4);
+    add('a', milliseconds);
     expect(frames).toEqual([]);
-    expect(rests.map(({ milliseconds }) => milliseconds)).toEqual([96]);
-    now += 96;
+    expect(rests.map(({ milliseconds }) => milliseconds)).toEqual([rest]);
+    now += rest;
     rests.pop()!.callback();
     await frame();
     expect(drawn).toEqual(['a', 'a']);

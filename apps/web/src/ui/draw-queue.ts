@@ -10,6 +10,12 @@ const FRAME = 6;
 /** Share of the time that drawing may take while something computes. */
 const SHARE = 0.04;
 
+/**
+ * Milliseconds of rest after each frame, at least, while something computes. A page does not learn what putting a frame on
+ * the screen costs after it was painted, which is much where no graphics processor does it.
+ */
+const REST = 200;
+
 export interface Clock {
   readonly now: () => number;
   /** Calls back when the next frame is made. */
@@ -91,7 +97,7 @@ export class DrawQueue {
     }
     this.#clock.afterFrame(() => {
       const end = this.#clock.now();
-      this.#restUntil = this.#isHurried ? 0 : end + (end - begun) * (1 / SHARE - 1);
+      this.#restUntil = this.#isHurried ? 0 : end + Math.max(REST, (end - begun) * (1 / SHARE - 1));
       this.#isHurried = false;
       this.#state = 'idle';
       this.#ask();
