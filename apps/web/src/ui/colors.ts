@@ -19,11 +19,6 @@ export function amountColor(share: number, dark = isDark.value): string {
   return interpolateCividis(dark ? t : 1 - t);
 }
 
-/** Name of the scale of amounts for Plot's `color: { scheme, reverse }`. */
-export function amountScale(dark = isDark.value): { scheme: 'cividis'; reverse: boolean } {
-  return { scheme: 'cividis', reverse: !dark };
-}
-
 const STEPS = 256;
 const tables = new Map<boolean, readonly string[]>();
 

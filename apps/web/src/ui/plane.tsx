@@ -18,7 +18,7 @@ export interface Axis {
 }
 
 /** Where values lie, in pixels. */
-export interface Coordinates {
+interface Coordinates {
   readonly x: (value: number) => number;
   readonly y: (value: number) => number;
   readonly left: number;

@@ -23,7 +23,7 @@ export interface SchedulePhase {
 }
 
 /** What is left of the way to go after a share x of the phase: 1 - x, (1 + cos(pi x)) / 2, or 1 - sqrt(x). */
-export type PhaseShape = 'linear' | 'cosine' | '1-sqrt';
+type PhaseShape = 'linear' | 'cosine' | '1-sqrt';
 
 const LEFT: Readonly<Record<PhaseShape, (share: number) => number>> = {
   linear: (share) => 1 - share,
