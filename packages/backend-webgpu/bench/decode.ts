@@ -7,12 +7,14 @@
  * turns, and the ratio is the median of the rounds' ratios. Times on a driver in software say how the two compare and
  * nothing of a GPU; the counts hold anywhere.
  */
+import { spawnSync } from 'node:child_process';
 import { parseArgs } from 'node:util';
 import { tfjs } from '@mariana/backend-tfjs';
 import type { Backend } from '@mariana/core';
 import { Model } from '@mariana/runtime';
 import * as tf from '@tensorflow/tfjs-core';
 import { webgpu } from '../src/index.ts';
+import { vulkanVariables } from '../test/support/vulkan.ts';
 
 const { values: options } = parseArgs({
   options: {
@@ -24,7 +26,7 @@ const { values: options } = parseArgs({
 });
 const [tokens, prompt, rounds] = [Number(options.tokens), Number(options.prompt), Number(options.rounds)];
 
-const fused = await webgpu({ tf });
+const fused = await webgpu({ tf }).catch(startOnSoftware);
 const plain = await tfjs({ tf, engine: 'webgpu' });
 const copies = countCopies();
 
@@ -116,3 +118,15 @@ theirs.dispose();
 ours.dispose();
 plain.dispose();
 fused.dispose();
+
+/** Where there is no adapter: once more, on the driver in software, which a process must know of when it starts. */
+function startOnSoftware(reason: unknown): never {
+  const software = vulkanVariables();
+  if (Object.keys(software).length === 0) throw reason;
+  console.log('no GPU here: on the driver in software that comes with Chromium');
+  const { status } = spawnSync(process.execPath, [...process.execArgv, ...process.argv.slice(1)], {
+    env: { ...process.env, ...software },
+    stdio: 'inherit',
+  });
+  process.exit(status ?? 1);
+}
