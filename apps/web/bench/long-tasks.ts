@@ -50,6 +50,9 @@ const VIEWS = [
   { name: 'Inside, end', hash: '#inside', inside: true, scroll: 1 },
 ] as const;
 
+/** What each table says of a view: its name, then what `figures` and `processor` give. */
+const COLUMNS = ['view', 'tokens/s', 'longest task', 'over 50 ms', 'longest by processor time', 'over 50 ms by it'];
+
 /** Runs that are traced for processor times. */
 const TRACED = 2;
 
@@ -116,17 +119,7 @@ async function texts(): Promise<void> {
   rows.push(['first look inside, while it writes', '', '', '', ...processor(first), '', '', '']);
   print(
     `Texts of ${values.tokens} tokens at most, ${rounds} rounds`,
-    [
-      'view',
-      'tokens/s',
-      'longest task',
-      'over 50 ms',
-      'longest by processor time',
-      'over 50 ms by it',
-      'page, of one processor',
-      'slower than hidden',
-      'than watched and hidden',
-    ],
+    [...COLUMNS, 'page, of one processor', 'slower than hidden', 'than watched and hidden'],
     rows,
   );
   explain(cpu);
@@ -239,15 +232,7 @@ async function training(): Promise<void> {
   }
   print(
     `Training of ${steps} steps, ${rounds} rounds`,
-    [
-      'view',
-      'tokens/s',
-      'longest task',
-      'over 50 ms',
-      'longest by processor time',
-      'over 50 ms by it',
-      'slower than hidden',
-    ],
+    [...COLUMNS, 'slower than hidden'],
     views.map((name) => [
       name,
       ...figures(runs.get(name)!),
