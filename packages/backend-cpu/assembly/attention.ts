@@ -9,7 +9,7 @@
  */
 import { decodeBf16 } from './formats';
 import { exp1, exp4 } from './math';
-import { arg, argF, argPtr, joined, madd, max4, sum4, sums4, zero } from './simd';
+import { arg, argF, argPtr, joined, largest, madd, sum4, sums4, zero } from './simd';
 import { SCRATCH_WORK } from './scratch';
 
 export const HEADS: i32 = 16;
@@ -186,19 +186,20 @@ function soften(tile: Tile, i: i32, n: i32): void {
   let top = before;
   let total: f32 = 0;
   if (ASC_FEATURE_SIMD) {
-    for (let j = limit; j < up4(n); j++) store<f32>(p + (<usize>j << 2), -Infinity);
-    const bytes = <usize>up4(n) << 2;
-    let m = f32x4.splat(before);
-    for (let j: usize = 0; j < bytes; j += 16) m = f32x4.max(m, v128.load(p + j));
-    top = max4(m);
+    // A row of p has room for whole pairs of vectors.
+    for (let j = limit; j < up8(n); j++) store<f32>(p + (<usize>j << 2), -Infinity);
+    const bytes = <usize>up8(n) << 2;
+    top = largest(p, bytes, before);
     const base = f32x4.splat(top);
-    let s = zero();
-    for (let j: usize = 0; j < bytes; j += 16) {
-      const e = exp4(f32x4.sub(v128.load(p + j), base));
-      v128.store(p + j, e);
-      s = f32x4.add(s, e);
+    let s = zero(), t = s;
+    for (let j: usize = 0; j < bytes; j += 32) {
+      const e = exp4(f32x4.sub(v128.load(p + j), base)), f = exp4(f32x4.sub(v128.load(p + j, 16), base));
+      v128.store(p + j, e), v128.store(p + j, f, 16);
     }
-    total = sum4(s);
+    for (let j: usize = 0; j < bytes; j += 32) {
+      s = f32x4.add(s, v128.load(p + j)), t = f32x4.add(t, v128.load(p + j, 16));
+    }
+    total = sum4(f32x4.add(s, t));
   } else {
     for (let j: usize = 0; j < <usize>limit << 2; j += 4) top = max(top, load<f32>(p + j));
     for (let j: usize = 0; j < <usize>n << 2; j += 4) {

@@ -5,7 +5,8 @@
 import { ONE, constant } from './constants';
 import { upper } from './reduce';
 import { softmaxRow } from './rows';
-import { arg, argF, argPtr, max4 } from './simd';
+import { SCRATCH_WORK } from './scratch';
+import { arg, argF, argPtr, largest } from './simd';
 import { expOf1, expOf4 } from './wide-exp';
 
 /** Elements in a unit where there are no rows. */
@@ -46,13 +47,14 @@ export function swigluGradients(args: usize, begin: i32, end: i32): void {
   const bytes = <usize>min(end * BLOCK, arg(args, 5)) << 2;
   if (ASC_FEATURE_SIMD) {
     const one = constant(ONE);
-    for (; k + 16 <= bytes; k += 16) {
-      const d = v128.load(dy + k), g = v128.load(gate + k);
-      const s = f32x4.div(one, f32x4.add(one, expOf4(f32x4.neg(g))));
-      const silu = f32x4.mul(g, s);
-      const slope = f32x4.add(s, f32x4.sub(silu, f32x4.mul(silu, s)));
-      v128.store(dGate + k, f32x4.mul(f32x4.mul(d, v128.load(up + k)), slope));
-      v128.store(dUp + k, f32x4.mul(d, silu));
+    for (; k + 32 <= bytes; k += 32) {
+      const d = v128.load(dy + k), e = v128.load(dy + k, 16), g = v128.load(gate + k), h = v128.load(gate + k, 16);
+      const s = f32x4.div(one, f32x4.add(one, expOf4(f32x4.neg(g)))), t = f32x4.div(one, f32x4.add(one, expOf4(f32x4.neg(h))));
+      const p = f32x4.mul(g, s), q = f32x4.mul(h, t);
+      const a = f32x4.add(s, f32x4.sub(p, f32x4.mul(p, s))), b = f32x4.add(t, f32x4.sub(q, f32x4.mul(q, t)));
+      const u = f32x4.mul(d, v128.load(up + k)), v = f32x4.mul(e, v128.load(up + k, 16));
+      v128.store(dGate + k, f32x4.mul(u, a)), v128.store(dGate + k, f32x4.mul(v, b), 16);
+      v128.store(dUp + k, f32x4.mul(d, p)), v128.store(dUp + k, f32x4.mul(e, q), 16);
     }
   }
   for (; k < bytes; k += 4) {
@@ -111,16 +113,17 @@ export function rmsNormGradients(args: usize, begin: i32, end: i32): void {
 }
 
 /** tops = the largest of a row, sums = the sum of exp(x - top). Arguments: x, tops, sums, width. Units are rows. */
-export function sumExponentials(args: usize, begin: i32, end: i32): void {
+export function sumExponentials(args: usize, begin: i32, end: i32, scratch: usize): void {
+  // Exponentials are put down before they are added up: engines join vectors of f32, but not what makes f64 of them.
+  const buffer = scratch + SCRATCH_WORK;
   const width = arg(args, 3), bytes = <usize>width << 2;
   for (let t = <usize>begin; t < <usize>end; t++) {
     const x = argPtr(args, 0) + t * bytes;
     let top: f32 = -Infinity;
     let k: usize = 0;
     if (ASC_FEATURE_SIMD) {
-      let m = f32x4.splat(-Infinity);
-      for (; k + 16 <= bytes; k += 16) m = f32x4.max(m, v128.load(x + k));
-      top = max4(m);
+      k = bytes & ~15;
+      top = largest(x, k, -Infinity);
     }
     for (; k < bytes; k += 4) top = max(top, load<f32>(x + k));
     let sum: f64 = 0;
@@ -128,12 +131,19 @@ export function sumExponentials(args: usize, begin: i32, end: i32): void {
     if (ASC_FEATURE_SIMD) {
       const m = f32x4.splat(top);
       let a = f64x2.splat(0), b = a, c = a, d = a;
-      for (; k + 32 <= bytes; k += 32) {
-        const u = expOf4(f32x4.sub(v128.load(x + k), m)), v = expOf4(f32x4.sub(v128.load(x + k, 16), m));
-        a = f64x2.add(a, f64x2.promote_low_f32x4(u));
-        b = f64x2.add(b, f64x2.promote_low_f32x4(upper(u)));
-        c = f64x2.add(c, f64x2.promote_low_f32x4(v));
-        d = f64x2.add(d, f64x2.promote_low_f32x4(upper(v)));
+      while (k + 32 <= bytes) {
+        const length = min<usize>((bytes - k) & ~31, BLOCK);
+        for (const e = k + length, to = buffer - k; k < e; k += 32) {
+          const u = expOf4(f32x4.sub(v128.load(x + k), m)), v = expOf4(f32x4.sub(v128.load(x + k, 16), m));
+          v128.store(to + k, u), v128.store(to + k, v, 16);
+        }
+        for (let from = buffer, e = buffer + length; from < e; from += 32) {
+          const u = v128.load(from), v = v128.load(from, 16);
+          a = f64x2.add(a, f64x2.promote_low_f32x4(u));
+          b = f64x2.add(b, f64x2.promote_low_f32x4(upper(u)));
+          c = f64x2.add(c, f64x2.promote_low_f32x4(v));
+          d = f64x2.add(d, f64x2.promote_low_f32x4(upper(v)));
+        }
       }
       const s = f64x2.add(f64x2.add(a, b), f64x2.add(c, d));
       sum = f64x2.extract_lane(s, 0) + f64x2.extract_lane(s, 1);
@@ -153,8 +163,9 @@ export function crossEntropyGradients(args: usize, begin: i32, end: i32): void {
     let k: usize = 0;
     if (ASC_FEATURE_SIMD) {
       const d = f32x4.splat(dy), n = f32x4.splat(norm);
-      for (; k + 16 <= bytes; k += 16) {
-        v128.store(dx + k, f32x4.mul(expOf4(f32x4.sub(v128.load(x + k), n)), d));
+      for (; k + 32 <= bytes; k += 32) {
+        const u = expOf4(f32x4.sub(v128.load(x + k), n)), v = expOf4(f32x4.sub(v128.load(x + k, 16), n));
+        v128.store(dx + k, f32x4.mul(u, d)), v128.store(dx + k, f32x4.mul(v, d), 16);
       }
     }
     for (; k < bytes; k += 4) store<f32>(dx + k, exponentialOf1(load<f32>(x + k) - norm) * dy);
@@ -177,8 +188,8 @@ export function attentionSlopes(args: usize, begin: i32, end: i32): void {
     const at = <usize>((sequence * queries + i) * heads + h) * <usize>value << 2;
     const scores = argPtr(args, 0) + (<usize>r * <usize>keys << 2), slopes = argPtr(args, 1) + (<usize>r * <usize>keys << 2);
     const seen = min(keys, start + i + 1), edge = min(keys, start + min(queries, (i / block + 1) * block));
-    // Whole vectors, so that sums have the lanes of a row with all keys.
-    const padded = min(keys, (seen + 3) & ~3);
+    // Whole pairs of vectors, so that sums have the lanes of a row with all keys.
+    const padded = min(keys, (seen + 7) & ~7);
     for (let j = seen; j < padded; j++) store<f32>(scores + (<usize>j << 2), -Infinity);
     softmaxRow(scores, scores, padded);
     const sum = sumOfProducts(argPtr(args, 2) + at, argPtr(args, 3) + at, value);

@@ -70,7 +70,7 @@ function call(kernel: i32, args: usize, begin: i32, end: i32, scratch: usize, ke
     case 36: squaredNorm(args, begin, end); break;
     case 37: swigluGradients(args, begin, end); break;
     case 38: rmsNormGradients(args, begin, end); break;
-    case 39: sumExponentials(args, begin, end); break;
+    case 39: sumExponentials(args, begin, end, scratch); break;
     case 40: crossEntropyGradients(args, begin, end); break;
     case 41: attentionSlopes(args, begin, end); break;
     default: unreachable();

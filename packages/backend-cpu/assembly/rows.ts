@@ -5,7 +5,7 @@
 import { ONE, constant } from './constants';
 import { decodeBf16 } from './formats';
 import { exp1, exp4 } from './math';
-import { arg, argF, argPtr, madd, max4, sum4, zero } from './simd';
+import { arg, argF, argPtr, largest, madd, sum4, zero } from './simd';
 
 /** y = x / sqrt(mean(x^2) + eps) * w. Arguments: x, w, y, K, xStride, yStride, eps, plus (added to x first and stored back, or 0), plusStride. */
 export function rmsNorm(args: usize, begin: i32, end: i32): void {
@@ -111,10 +111,10 @@ export function swiglu(args: usize, begin: i32, end: i32): void {
     let k: usize = 0;
     if (ASC_FEATURE_SIMD) {
       const one = constant(ONE);
-      for (; k + 16 <= bytes; k += 16) {
-        const v = v128.load(g + k);
-        const s = f32x4.div(v, f32x4.add(one, exp4(f32x4.neg(v))));
-        v128.store(o + k, f32x4.mul(s, v128.load(u + k)));
+      for (; k + 32 <= bytes; k += 32) {
+        const v = v128.load(g + k), w = v128.load(g + k, 16);
+        const s = f32x4.div(v, f32x4.add(one, exp4(f32x4.neg(v)))), t = f32x4.div(w, f32x4.add(one, exp4(f32x4.neg(w))));
+        v128.store(o + k, f32x4.mul(s, v128.load(u + k))), v128.store(o + k, f32x4.mul(t, v128.load(u + k, 16)), 16);
       }
     }
     for (; k < bytes; k += 4) {
@@ -136,9 +136,8 @@ export function softmaxRow(x: usize, y: usize, K: i32): void {
   let top: f32 = -Infinity;
   let k: usize = 0;
   if (ASC_FEATURE_SIMD) {
-    let m = f32x4.splat(-Infinity);
-    for (; k + 16 <= bytes; k += 16) m = f32x4.max(m, v128.load(x + k));
-    top = max4(m);
+    k = bytes & ~15;
+    top = largest(x, k, -Infinity);
   }
   for (; k < bytes; k += 4) top = max(top, load<f32>(x + k));
   // f32 sums of four lanes are summed on in f64: a vocabulary has 130,000 entries.
@@ -146,15 +145,16 @@ export function softmaxRow(x: usize, y: usize, K: i32): void {
   k = 0;
   if (ASC_FEATURE_SIMD) {
     const m = f32x4.splat(top);
-    while (k + 16 <= bytes) {
-      let a = zero();
-      const stop = min(bytes & ~15, k + 16384);
-      for (; k < stop; k += 16) {
-        const e = exp4(f32x4.sub(v128.load(x + k), m));
-        v128.store(y + k, e);
-        a = f32x4.add(a, e);
+    while (k + 32 <= bytes) {
+      let a = zero(), b = a;
+      const from = k, stop = min(bytes & ~31, k + 16384);
+      for (; k < stop; k += 32) {
+        const e = exp4(f32x4.sub(v128.load(x + k), m)), f = exp4(f32x4.sub(v128.load(x + k, 16), m));
+        v128.store(y + k, e), v128.store(y + k, f, 16);
       }
-      total += <f64>sum4(a);
+      // Sums in the loop above would keep its vectors from being joined.
+      for (let j = from; j < stop; j += 32) a = f32x4.add(a, v128.load(y + j)), b = f32x4.add(b, v128.load(y + j, 16));
+      total += <f64>sum4(f32x4.add(a, b));
     }
   }
   for (; k < bytes; k += 4) {

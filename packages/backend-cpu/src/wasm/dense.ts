@@ -46,9 +46,12 @@ const BYTES = { f32: 4, bf16: 2, fp8: 1 } as const;
 const TILED_FROM = { f32: 10, bf16: 10, fp8: 6 } as const;
 /** Rows of a matrix-vector unit; blocks of the tiled product; columns of a `vecmat` unit. As in `assembly/`. */
 const ROWS = 4;
-const MB = 120;
-const NB = 96;
+const MB = 240;
+const NB = 192;
 const COLUMNS = 32;
+/** Blocks of a product that each thread should have, and what a block takes at least for being worth it. */
+const BLOCKS_PER_THREAD = 3;
+const SPLIT_NS = 20_000;
 
 /** Number of NaN codes' first position, for the caller to refuse a corrupt checkpoint: index into `length` bytes at `at`, or -1. */
 export function findFp8Nan(job: Job, at: number, length: number): number {
@@ -176,8 +179,7 @@ export function gemm(job: Job, o: Gemm): void {
   }
   if (m <= 0 || n <= 0) return;
   const batch = o.batch ?? 1;
-  const mb = evenBlock(m, MB, 6);
-  const nb = evenBlock(n, NB, 16);
+  const { mb, nb } = blocksOf(m, n, k, batch, job.threads);
   const units = batch * Math.ceil(m / mb) * Math.ceil(n / nb);
   job
     .segment(KERNEL.gemm, units, (Math.min(m, mb) * Math.min(n, nb) * k) / 16)
@@ -204,6 +206,21 @@ export function gemm(job: Job, o: Gemm): void {
     .word(job.arena.wide ? 1 : 0)
     .word(mb)
     .word(nb);
+}
+
+/**
+ * The largest blocks, for each is packed once for a whole block of the other operand; smaller ones where the threads
+ * would otherwise have too few of them to finish at one time.
+ */
+function blocksOf(m: number, n: number, k: number, batch: number, threads: number): { mb: number; nb: number } {
+  let mb = evenBlock(m, MB, 6);
+  let nb = evenBlock(n, NB, 16);
+  const isTooFew = () => batch * Math.ceil(m / mb) * Math.ceil(n / nb) < BLOCKS_PER_THREAD * threads;
+  while (threads > 1 && isTooFew() && (mb * nb * k) / 16 > SPLIT_NS) {
+    if (mb >= nb) mb = evenBlock(m, Math.ceil(mb / 12) * 6, 6);
+    else nb = evenBlock(n, Math.ceil(nb / 32) * 16, 16);
+  }
+  return { mb, nb };
 }
 
 /** Blocks of about one size, at most `largest`, in whole tiles. */

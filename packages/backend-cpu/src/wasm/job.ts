@@ -84,6 +84,10 @@ export class Job {
     this.#at = arena.alloc(this.#bytes());
   }
 
+  get threads(): number {
+    return this.#pool.threads;
+  }
+
   /**
    * Opens a segment; its arguments follow by `word` and `float`, in the order in which the kernel's source lists them.
    *
