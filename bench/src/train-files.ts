@@ -16,7 +16,7 @@ import {
 } from '@mariana/core';
 import { writeShardedCheckpoint } from '@mariana/core/node';
 
-/** The architecture of `packages/model-stories`, written out so that figures of different days are of the same model. */
+/** An early shape of `packages/model-stories`, written out so that figures of different days are of the same model. */
 export const TRAIN_CONFIG = {
   architectures: ['DeepseekV3ForCausalLM'],
   attention_bias: false,
