@@ -217,8 +217,9 @@ function blocksOf(m: number, n: number, k: number, batch: number, threads: numbe
   let nb = evenBlock(n, NB, 16);
   const isTooFew = () => batch * Math.ceil(m / mb) * Math.ceil(n / nb) < BLOCKS_PER_THREAD * threads;
   while (threads > 1 && isTooFew() && (mb * nb * k) / 16 > SPLIT_NS) {
-    if (mb >= nb) mb = evenBlock(m, Math.ceil(mb / 12) * 6, 6);
-    else nb = evenBlock(n, Math.ceil(nb / 32) * 16, 16);
+    if (mb > 6 && (mb >= nb || nb <= 16)) mb = evenBlock(m, Math.ceil(mb / 12) * 6, 6);
+    else if (nb > 16) nb = evenBlock(n, Math.ceil(nb / 32) * 16, 16);
+    else break;
   }
   return { mb, nb };
 }
