@@ -11,6 +11,8 @@ import { expOf1, expOf4 } from './wide-exp';
 
 /** Elements in a unit where there are no rows. */
 const BLOCK: i32 = 4096;
+/** Bytes of exponentials that wait to be added up: whole pairs of vectors, in the first-level cache. */
+const WAITING: usize = 4096;
 
 /** The sum of x y, each product an f32. */
 function sumOfProducts(x: usize, y: usize, n: i32): f32 {
@@ -132,7 +134,7 @@ export function sumExponentials(args: usize, begin: i32, end: i32, scratch: usiz
       const m = f32x4.splat(top);
       let a = f64x2.splat(0), b = a, c = a, d = a;
       while (k + 32 <= bytes) {
-        const length = min<usize>((bytes - k) & ~31, BLOCK);
+        const length = min((bytes - k) & ~31, WAITING);
         for (const e = k + length, to = buffer - k; k < e; k += 32) {
           const u = expOf4(f32x4.sub(v128.load(x + k), m)), v = expOf4(f32x4.sub(v128.load(x + k, 16), m));
           v128.store(to + k, u), v128.store(to + k, v, 16);

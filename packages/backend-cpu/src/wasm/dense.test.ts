@@ -28,6 +28,9 @@ const SHAPES: [T: number, N: number, K: number][] = [
   [10, 9, 31],
   [13, 131, 260],
   [131, 70, 257],
+  // More than one block either way, and one that no number of threads can cut.
+  [250, 200, 300],
+  [10, 16, 6000],
 ];
 
 describe.each(SETUPS)('dense products: $name', ({ options }) => {

@@ -210,7 +210,7 @@ export function gemm(job: Job, o: Gemm): void {
 
 /**
  * The largest blocks, for each is packed once for a whole block of the other operand; smaller ones where the threads
- * would otherwise have too few of them to finish at one time.
+ * would otherwise have too few of them to finish at one time, as far as tiles can be cut.
  */
 function blocksOf(m: number, n: number, k: number, batch: number, threads: number): { mb: number; nb: number } {
   let mb = evenBlock(m, MB, 6);

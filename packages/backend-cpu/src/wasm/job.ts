@@ -84,6 +84,7 @@ export class Job {
     this.#at = arena.alloc(this.#bytes());
   }
 
+  /** How many threads work on it, the owner's among them. */
   get threads(): number {
     return this.#pool.threads;
   }

@@ -1,5 +1,5 @@
 /** Made by scripts/build-kernels.ts from assembly/: the kernel modules, gzip in base64. Do not edit. */
-export const SOURCE_HASH = '3d054665e25198cf0528328ce2aee2fffaa6b58acd2ca2be2624a590430b1689';
+export const SOURCE_HASH = 'e6cba1ce4d2a84c6fb1578c723e87b1570941b6beb640985333c6ee5ba0626e2';
 
 export const KERNELS = {
   // 73676 bytes
