@@ -74,6 +74,8 @@ describe('generating', () => {
     await using visitor = await visit(browser, site);
     const { page } = visitor;
     await modelLoaded(page);
+    // The likeliest text goes on for hundreds of tokens; one of chance may end before anybody stops it.
+    await page.getByLabel('Temperature').fill('0');
     await page.getByLabel('Tokens at most').fill('2000');
     await page.getByRole('button', { name: 'Generate', exact: true }).click();
     await page.locator('.token').nth(20).waitFor();
